@@ -1,0 +1,29 @@
+"""Predictors by name: `make_predictor("hrp_tree_w25", engine="openvino", steps=5)`."""
+
+from __future__ import annotations
+
+from vidpred_ros.predictors.base import Predictor
+from vidpred_ros.predictors.copy_last import CopyLast
+from vidpred_ros.predictors.optical_flow import OpticalFlow
+
+#: Predictors without weights; they take the size and period of the model that they are compared with.
+BASELINES = {"copy_last": CopyLast, "optical_flow": OpticalFlow}
+
+
+def make_predictor(
+    model: str,
+    engine: str | None = None,
+    steps: int = 1,
+    size: tuple[int, int] = (128, 160),
+    period_s: float = 0.1,
+) -> Predictor:
+    """A baseline, or a released model (its name or its folder) on an engine (None: the best one on this machine).
+
+    ``size`` (height, width) and ``period_s`` count for baselines only: a model brings its own. Raises ModelError for an
+    unknown or damaged model, EngineError for an engine that is not installed, ConfigError for steps out of range.
+    """
+    if model in BASELINES:
+        return BASELINES[model](size, period_s, steps)
+    from vidpred_ros.predictors.hierarchical import Hierarchical
+
+    return Hierarchical(model, engine, steps)

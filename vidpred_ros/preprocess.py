@@ -1,0 +1,36 @@
+"""The one crop and resize between a camera frame and a model's input."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+def crop_window(height: int, width: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Largest centred rectangle (top, left, height, width) of an image that has the aspect ratio of ``size`` (h, w)."""
+    target_h, target_w = size
+    crop_w = min(width, round(height * target_w / target_h))
+    crop_h = min(height, round(width * target_h / target_w))
+    return (height - crop_h) // 2, (width - crop_w) // 2, crop_h, crop_w
+
+
+def crop_and_resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Centre-crop to the aspect of ``size`` = (height, width) and resize: area when shrinking, bicubic when growing.
+
+    ``image`` is HxW or HxWxC uint8. Label maps do not go through here: they are resized by nearest neighbour only.
+    The result never shares memory with ``image``.
+    """
+    top, left, crop_h, crop_w = crop_window(image.shape[0], image.shape[1], size)
+    view = image[top : top + crop_h, left : left + crop_w]
+    if (crop_h, crop_w) == tuple(size):
+        return np.ascontiguousarray(view) if view.base is None else view.copy()
+    mode = cv2.INTER_AREA if crop_h >= size[0] else cv2.INTER_CUBIC
+    return cv2.resize(view, (size[1], size[0]), interpolation=mode)
+
+
+def crop_and_resize_labels(labels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The same crop for a label map (HxW uint8), resized by nearest neighbour so that no class is invented."""
+    top, left, crop_h, crop_w = crop_window(labels.shape[0], labels.shape[1], size)
+    view = labels[top : top + crop_h, left : left + crop_w]
+    return cv2.resize(view, (size[1], size[0]), interpolation=cv2.INTER_NEAREST)
