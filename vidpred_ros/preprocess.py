@@ -10,9 +10,20 @@ from numpy.typing import NDArray
 def crop_window(height: int, width: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """Largest centred rectangle (top, left, height, width) of an image that has the aspect ratio of ``size`` (h, w)."""
     target_h, target_w = size
-    crop_w = min(width, round(height * target_w / target_h))
-    crop_h = min(height, round(width * target_h / target_w))
+    crop_w = max(1, min(width, round(height * target_w / target_h)))
+    crop_h = max(1, min(height, round(width * target_h / target_w)))
     return (height - crop_h) // 2, (width - crop_w) // 2, crop_h, crop_w
+
+
+def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resize HxW or HxWxC uint8 to ``size`` = (height, width), whatever its aspect: area to shrink, bicubic to grow.
+
+    The result never shares memory with ``image``. Label maps do not go through here.
+    """
+    if image.shape[:2] == tuple(size):
+        return image.copy()
+    mode = cv2.INTER_AREA if image.shape[0] >= size[0] else cv2.INTER_CUBIC
+    return cv2.resize(image, (size[1], size[0]), interpolation=mode)
 
 
 def crop_and_resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -22,11 +33,7 @@ def crop_and_resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[
     The result never shares memory with ``image``.
     """
     top, left, crop_h, crop_w = crop_window(image.shape[0], image.shape[1], size)
-    view = image[top : top + crop_h, left : left + crop_w]
-    if (crop_h, crop_w) == tuple(size):
-        return np.ascontiguousarray(view) if view.base is None else view.copy()
-    mode = cv2.INTER_AREA if crop_h >= size[0] else cv2.INTER_CUBIC
-    return cv2.resize(view, (size[1], size[0]), interpolation=mode)
+    return resize(image[top : top + crop_h, left : left + crop_w], size)
 
 
 def crop_and_resize_labels(labels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
