@@ -1,0 +1,39 @@
+# `make demo` and `make test` do all their own set-up. Settings: PYTHON (which Python makes the .venv), TORCH_INDEX (where PyTorch
+# comes from; empty: pip's own index), ARGS (further words for the command).
+
+VENV ?= .venv
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+ARGS ?=
+
+# With a ROS 2 installation sourced, its rclpy would shadow the one in the .venv.
+ifdef AMENT_PREFIX_PATH
+$(info A ROS 2 installation is sourced: make leaves it alone and uses the ROS 2 wheels in $(VENV). To build against it, see README.md.)
+unexport AMENT_PREFIX_PATH LD_LIBRARY_PATH PYTHONPATH RMW_IMPLEMENTATION ROS_DISTRO
+endif
+
+export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
+
+.PHONY: help demo test lint venv clean
+help:
+	@echo 'make demo    drive the predictor with the built-in synthetic camera for 20 s; report in out/demo/'
+	@echo 'make test    run every test'
+	@echo 'make lint    ruff and mypy'
+	@echo 'make venv    only the set-up (.venv), which the others do by themselves'
+	@echo 'make clean   remove what make made, .venv included'
+
+venv:
+	@PYTHON='$(PYTHON)' scripts/setup_venv.sh $(VENV) '$(TORCH_INDEX)'
+
+demo: venv
+	@$(VENV)/bin/vidpred demo $(ARGS)
+
+test: venv
+	@$(VENV)/bin/python -m pytest $(ARGS)
+
+lint: venv
+	@$(VENV)/bin/ruff check
+	@$(VENV)/bin/ruff format --check
+	@$(VENV)/bin/mypy
+
+clean:
+	rm -rf $(VENV) out build install log *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,25 @@
+"""What every test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# Before any test imports matplotlib: there may be no display.
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+# The same examples in every run, and no limit on their time: a busy machine is no defect.
+settings.register_profile("vidpred", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("vidpred")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of real driving sequences (VIDPRED_DATA); a test that asks for it is skipped where there is none."""
+    folder = os.environ.get("VIDPRED_DATA")
+    if not folder:
+        pytest.skip("needs real driving sequences: set VIDPRED_DATA to their folder")
+    return Path(folder)
