@@ -1,13 +1,19 @@
-"""What every source of frames offers."""
+"""What every source of frames offers, and what several of them need."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vidpred_ros.errors import SourceError
 
 
 @dataclass(frozen=True)
@@ -37,3 +43,21 @@ class Source(Protocol):
     def fingerprint(self) -> str:
         """sha256 (hex) over the input data (files' bytes, or the synthetic drive's parameters), for reports."""
         ...
+
+
+def median_rate(stamps_ns: Iterable[int], what: str) -> float:
+    """Frames per second from the median interval of stamps. Raises SourceError if no stamp is later than another."""
+    intervals = [later - sooner for sooner, later in pairwise(stamps_ns) if later > sooner]
+    if not intervals:
+        raise SourceError(f"{what} has fewer than two frames at different times; a forecast needs moving images")
+    return 1e9 / median(intervals)
+
+
+def sha256_of_files(paths: Iterable[Path]) -> str:
+    """sha256 (hex) over the bytes of the files, one after the other."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()
