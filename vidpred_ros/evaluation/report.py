@@ -1,0 +1,108 @@
+"""report.html: one self-contained page with pictures, scores, speed, protocol and how to get the same numbers."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import jinja2
+import numpy as np
+from numpy.typing import NDArray
+
+from vidpred_ros.evaluation import plots
+from vidpred_ros.evaluation.scores import METHODS, METRICS, Score, best_method
+
+TITLES = {"ssim": "SSIM", "psnr": "PSNR, dB", "lpips": "LPIPS"}
+DIGITS = {"ssim": 3, "psnr": 1, "lpips": 3}
+ARROWS = {"ssim": "higher is better", "psnr": "higher is better", "lpips": "lower is better"}
+MOMENTS = {
+    "median": ("A typical moment", "half of the windows are predicted better than this one, half worse"),
+    "good": ("A good moment", "one window in ten is predicted at least this well"),
+    "worst": ("The worst moment", "no window of the drive is predicted worse"),
+}
+
+
+def write_report(
+    results: Mapping[str, Any], scores: Sequence[Score], strips: Mapping[str, NDArray[np.uint8]], path: Path
+) -> None:
+    """Write the page. ``strips`` holds the filmstrips (uint8 RGB) of the moments good, median and worst."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("vidpred_ros.evaluation", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    names = method_names(results["model"])
+    page = environment.get_template("report.html.jinja").render(
+        results=results,
+        names=names,
+        metrics=[(metric, TITLES[metric], ARROWS[metric]) for metric in METRICS],
+        methods=METHODS,
+        cell=_cell,
+        wins={
+            (horizon["step"], metric): best_method(horizon["methods"], metric)
+            for horizon in results["horizons"]
+            for metric in METRICS
+        },
+        verdicts=verdicts(results["horizons"]),
+        moments=[
+            {"title": title, "meaning": meaning, "picture": _data_uri(strips[name])}
+            for name, (title, meaning) in MOMENTS.items()
+        ],
+        curves=[
+            (TITLES[metric], ARROWS[metric], plots.horizon_curve(results["horizons"], metric, names))
+            for metric in METRICS
+        ],
+        drive=_drive(scores, names),
+    )
+    path.write_text(page)
+
+
+def method_names(model: str) -> dict[str, str]:
+    """What the methods are called in tables and plots."""
+    return {"predictor": model, "copy_last": "copy last", "optical_flow": "optical flow"}
+
+
+def verdicts(horizons: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """For each metric, in words, at how many horizons the predictor beats both baselines."""
+    lines = []
+    for metric in METRICS:
+        ahead = [
+            f"+{h['seconds']:.2g} s" for h in horizons if best_method(h["methods"], metric) == "predictor"
+        ]
+        if best_method(horizons[0]["methods"], metric) is None:
+            where = "not computed"
+        elif not ahead:
+            where = "at no horizon"
+        else:
+            where = "at every horizon" if len(ahead) == len(horizons) else "at " + ", ".join(ahead)
+        lines.append((TITLES[metric].split(",")[0], where))
+    return lines
+
+
+def _cell(methods: Mapping[str, Mapping[str, Any]], method: str, metric: str) -> str:
+    value = methods[method][metric]
+    return "n/a" if value is None else f"{value:.{DIGITS[metric]}f}"
+
+
+def _drive(scores: Sequence[Score], names: Mapping[str, str]) -> str:
+    """The first horizon's LPIPS (SSIM where there is none) along the drive."""
+    metric = "ssim" if scores[0].lpips is None else "lpips"
+    first = [score for score in scores if score.step == 1]
+    start = first[0].stamp_ns
+    stamps = [(score.stamp_ns - start) / 1e9 for score in first if score.method == "predictor"]
+    values = {
+        method: [getattr(s, metric) for s in first if s.method == method] for method in reversed(METHODS)
+    }
+    return plots.score_over_time(stamps, values, f"{TITLES[metric]} at step 1", names)
+
+
+def _data_uri(image: NDArray[np.uint8]) -> str:
+    ok, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if not ok:
+        raise OSError("OpenCV could not encode a PNG")
+    return "data:image/png;base64," + base64.b64encode(data.tobytes()).decode()

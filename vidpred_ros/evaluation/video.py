@@ -1,0 +1,64 @@
+"""Side-by-side video: the camera now, the prediction, and, where it is known, what then happened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from vidpred_ros.evaluation.filmstrip import CELL_WIDTH, GAP, INK, PAPER, enlarge, font
+
+HEADER = 36
+
+
+class SideBySide:
+    """Writes an H.264 (yuv420p) video of equally large panels under fixed titles. Use it in a ``with`` block."""
+
+    def __init__(self, path: Path, titles: Sequence[str], period_s: float) -> None:
+        self._titles = titles
+        self._container = av.open(str(path), "w")
+        rate = Fraction(1 / period_s).limit_denominator(1000)
+        self._stream = self._container.add_stream(
+            "libx264", rate=rate, options={"crf": "18", "preset": "veryfast"}
+        )
+        self._stream.pix_fmt = "yuv420p"
+        self._canvas: NDArray[np.uint8] | None = None
+
+    def add(self, panels: Sequence[NDArray[np.uint8]]) -> None:
+        """Append one frame from as many HxWx3 uint8 RGB panels as there are titles."""
+        large = [enlarge(panel, CELL_WIDTH * 3 // 2) for panel in panels]
+        height, width = large[0].shape[:2]
+        if self._canvas is None:
+            self._canvas = self._draw_canvas(height, width)
+            self._stream.height, self._stream.width = self._canvas.shape[:2]
+        for i, panel in enumerate(large):
+            x = GAP + i * (width + GAP)
+            self._canvas[HEADER : HEADER + height, x : x + width] = panel
+        frame = av.VideoFrame.from_ndarray(self._canvas, format="rgb24")
+        self._container.mux(self._stream.encode(frame))
+
+    def _draw_canvas(self, height: int, width: int) -> NDArray[np.uint8]:
+        total_w = GAP + len(self._titles) * (width + GAP)
+        total_h = HEADER + height + GAP
+        # yuv420p halves the colour planes, so both sides have to be even
+        image = Image.new("RGB", (total_w + total_w % 2, total_h + total_h % 2), PAPER)
+        draw = ImageDraw.Draw(image)
+        for i, title in enumerate(self._titles):
+            draw.text((GAP + i * (width + GAP), 9), title, INK, font(18))
+        return np.array(image)
+
+    def __enter__(self) -> SideBySide:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._canvas is not None:
+            self._container.mux(self._stream.encode())
+        self._container.close()
