@@ -1,0 +1,171 @@
+"""Counters of the predictor and what /diagnostics says about them. Each bad state comes with what to do."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.node import Node
+from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
+
+from vidpred_ros.nodes.messages import key_values
+
+_IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+#: Forecasts that the latency figures look back on: half a minute at 10 Hz.
+_LATENCY_MEMORY = 300
+
+
+@dataclass
+class Counters:
+    """What happened since the node was activated. Both threads of the node count, so each change takes the lock."""
+
+    received: int = 0
+    missed: int = 0  # frames that were sent and never seen here: lost on the way, or replaced by a newer one
+    predicted: int = 0
+    drops: Counter[str] = field(default_factory=Counter)  # by reason: frames or windows not predicted on
+    resets: Counter[str] = field(default_factory=Counter)  # by reason: the window began anew
+    fault: str = ""  # the last thing that went wrong, in words
+    last_frame: float = field(default_factory=time.monotonic)
+    totals_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCY_MEMORY))
+    overheads_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCY_MEMORY))
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def count_frame(self, missed_before: int) -> None:
+        with self._lock:
+            self.received += 1
+            self.missed += missed_before
+            self.last_frame = time.monotonic()
+
+    def count_drop(self, reason: str, fault: str = "") -> None:
+        with self._lock:
+            self.drops[reason] += 1
+            self.fault = fault or self.fault
+
+    def count_reset(self, reason: str) -> None:
+        with self._lock:
+            self.resets[reason] += 1
+
+    def count_forecast(self, total_ms: float, overhead_ms: float) -> None:
+        with self._lock:
+            self.predicted += 1
+            self.totals_ms.append(total_ms)
+            self.overheads_ms.append(overhead_ms)
+
+
+#: Reasons of ``Counters.drops`` that are a fault of the input or the node; "between" and "duplicate" are not.
+FAULTS = ("corrupt image", "prediction failed")
+BUSY = "predictor busy"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the report is about: the node's state and settings at this moment."""
+
+    state: str  # lifecycle state
+    topic: str
+    filled: int
+    length: int
+    model: str
+    engine: str
+    timeout_s: float
+    configure_error: str = ""
+
+
+class Reporter:
+    """Turns counters into one DiagnosticStatus per call, with rates and new faults since the call before."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._time = time.monotonic()
+        self._received = 0
+        self._predicted = 0
+        self._drops: Counter[str] = Counter()
+
+    def report(self, counters: Counters, subject: Subject, silence: str) -> DiagnosticStatus:
+        """``silence`` explains what the graph shows about missing frames; it is used when none came in time."""
+        now = time.monotonic()
+        elapsed = max(1e-3, now - self._time)
+        rate_in = max(0, counters.received - self._received) / elapsed
+        rate_out = max(0, counters.predicted - self._predicted) / elapsed
+        new_drops = counters.drops - self._drops
+        self._time, self._received, self._predicted = now, counters.received, counters.predicted
+        self._drops = counters.drops.copy()
+
+        level, message = _verdict(counters, subject, silence, rate_out, new_drops, now)
+        values: dict[str, object] = {
+            "state": subject.state,
+            "topic": subject.topic,
+            "model": subject.model,
+            "engine": subject.engine,
+            "window": f"{subject.filled} of {subject.length}",
+            "rate_in_hz": rate_in,
+            "rate_out_hz": rate_out,
+            "received": counters.received,
+            "predicted": counters.predicted,
+            "missed": counters.missed,
+        }
+        values.update({f"dropped/{reason}": count for reason, count in sorted(counters.drops.items())})
+        values.update({f"reset/{reason}": count for reason, count in sorted(counters.resets.items())})
+        if counters.totals_ms:
+            values["latency_ms/median"] = float(np.median(counters.totals_ms))
+            values["latency_ms/p99"] = float(np.percentile(counters.totals_ms, 99))
+            values["overhead_ms/median"] = float(np.median(counters.overheads_ms))
+            values["overhead_ms/p99"] = float(np.percentile(counters.overheads_ms, 99))
+        return DiagnosticStatus(
+            level=level, name=self._name, message=message, hardware_id=subject.model, values=key_values(values)
+        )
+
+
+def _verdict(
+    counters: Counters, subject: Subject, silence: str, rate_out: float, new_drops: Counter[str], now: float
+) -> tuple[bytes, str]:
+    if subject.configure_error:
+        return DiagnosticStatus.ERROR, f"configure failed: {subject.configure_error}"
+    if subject.state != "active":
+        wanted = "configure and activate" if subject.state == "unconfigured" else "activate"
+        return DiagnosticStatus.WARN, f"the node is {subject.state} and predicts nothing: {wanted} it (ros2 lifecycle set)"
+    quiet = now - counters.last_frame
+    if quiet > subject.timeout_s:
+        return DiagnosticStatus.ERROR, f"no frame for {quiet:.1f} s: {silence}"
+    faults = {reason: new_drops[reason] for reason in FAULTS if new_drops[reason]}
+    if faults:
+        counts = ", ".join(f"{count} x {reason}" for reason, count in faults.items())
+        return DiagnosticStatus.WARN, f"{counts} in the last report period; the last was: {counters.fault}"
+    if new_drops[BUSY]:
+        return DiagnosticStatus.WARN, (
+            f"the predictor is too slow: {new_drops[BUSY]} windows were skipped for newer ones; "
+            "use a smaller model, fewer steps or a faster engine"
+        )
+    if subject.filled < subject.length:
+        return DiagnosticStatus.OK, f"filling the window: {subject.filled} of {subject.length} frames"
+    return DiagnosticStatus.OK, f"predicting at {rate_out:.1f} Hz"
+
+
+def explain_silence(node: Node, topic: str, wanted_type: str, qos: QoSProfile) -> str:
+    """Why no frame arrives on ``topic``, from what the graph shows, and what to do about it."""
+    publishers = node.get_publishers_info_by_topic(topic)
+    if not publishers:
+        others = [
+            name
+            for name, types in node.get_topic_names_and_types()
+            if set(types) & set(_IMAGE_TYPES) and "/future/" not in name and node.count_publishers(name)
+        ]
+        found = f"; images are on {', '.join(sorted(others))}" if others else ""
+        return f"nobody publishes {topic}; start the camera or remap the topic image{found}"
+    for publisher in publishers:
+        if publisher.topic_type != wanted_type:
+            return (
+                f"{topic} carries {publisher.topic_type}, not {wanted_type}; "
+                "choose the parameter image_transport (raw or compressed) to match"
+            )
+        compatibility, reason = qos_check_compatible(publisher.qos_profile, qos)
+        if compatibility == QoSCompatibility.ERROR:
+            return f"the QoS of {publisher.node_name} on {topic} is incompatible ({reason.strip()}); change qos_overrides"
+    return (
+        f"{len(publishers)} publisher(s) on {topic} send nothing that arrives; check that the camera runs and, for large "
+        "raw images, that its process uses this package's Fast DDS profile"
+    )

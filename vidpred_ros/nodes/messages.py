@@ -1,0 +1,129 @@
+"""Forecasts as messages: images, the filmstrip and the info array."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from numpy.typing import NDArray
+from rclpy.publisher import Publisher
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from vidpred_ros.forecast import Forecast
+from vidpred_ros.images import fill_message_data
+
+_BAND = 18  # rows above a picture of the filmstrip for its label
+_GAP = 4  # columns between pictures
+
+
+def stamp_to_ns(stamp: Time) -> int:
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+
+
+def ns_to_stamp(nanoseconds: int) -> Time:
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    return Time(sec=seconds, nanosec=rest)
+
+
+def header(stamp_ns: int, frame_id: str) -> Header:
+    return Header(stamp=ns_to_stamp(stamp_ns), frame_id=frame_id)
+
+
+def image_message(frame: NDArray[np.uint8], stamp_ns: int, frame_id: str) -> Image:
+    """An HxWx3 uint8 RGB frame as sensor_msgs/Image (rgb8)."""
+    height, width = frame.shape[:2]
+    return Image(
+        header=header(stamp_ns, frame_id),
+        height=height,
+        width=width,
+        encoding="rgb8",
+        step=3 * width,
+        data=fill_message_data(frame),
+    )
+
+
+def compressed_message(frame: NDArray[np.uint8], stamp_ns: int, frame_id: str) -> CompressedImage:
+    """An HxWx3 uint8 RGB frame as sensor_msgs/CompressedImage (JPEG of quality 95, image_transport's default)."""
+    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])
+    return CompressedImage(
+        header=header(stamp_ns, frame_id), format="rgb8; jpeg compressed bgr8", data=fill_message_data(encoded)
+    )
+
+
+def filmstrip(last: NDArray[np.uint8], forecast: Forecast) -> NDArray[np.uint8]:
+    """The newest camera frame and the futures side by side (RGB), each under a label such as "+0.1 s"."""
+    pictures = [(last, "now")]
+    for horizon in forecast.horizons:
+        if horizon.frame is not None:
+            seconds = (horizon.stamp_ns - forecast.source_stamp_ns) / 1e9
+            pictures.append((horizon.frame, f"+{seconds:.1f} s"))
+    height, width = last.shape[:2]
+    strip = np.zeros((height + _BAND, len(pictures) * (width + _GAP) - _GAP, 3), np.uint8)
+    for index, (picture, label) in enumerate(pictures):
+        left = index * (width + _GAP)
+        strip[_BAND:, left : left + width] = picture
+        cv2.putText(strip, label, (left + 3, _BAND - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
+    return strip
+
+
+def filmstrip_message(last: NDArray[np.uint8], forecast: Forecast, frame_id: str) -> Image:
+    """The filmstrip as sensor_msgs/Image, stamped with the last instant that it shows."""
+    return image_message(filmstrip(last, forecast), forecast.horizons[-1].stamp_ns, frame_id)
+
+
+def key_values(values: Mapping[str, object]) -> list[KeyValue]:
+    """Values as text; a float with three decimals."""
+    return [
+        KeyValue(key=key, value=f"{value:.3f}" if isinstance(value, float) else str(value))
+        for key, value in values.items()
+    ]
+
+
+def info_message(
+    forecast: Forecast, frame_id: str, engine: str, sequence: int, latency_ms: Mapping[str, float]
+) -> DiagnosticArray:
+    """One forecast's particulars as diagnostic_msgs/DiagnosticArray, stamped with the source frame's stamp.
+
+    status[0]: hardware_id is the model id; the values are source_stamp_ns, period_ns, steps, horizon_s, model, engine,
+    sequence (of the window) and latency_ms/<stage>.
+    """
+    steps = len(forecast.horizons)
+    horizon_s = steps * forecast.period_ns / 1e9
+    values: dict[str, object] = {
+        "source_stamp_ns": forecast.source_stamp_ns,
+        "period_ns": forecast.period_ns,
+        "steps": steps,
+        "horizon_s": horizon_s,
+        "model": forecast.model_id,
+        "engine": engine,
+        "sequence": sequence,
+    }
+    values.update({f"latency_ms/{stage}": float(ms) for stage, ms in latency_ms.items()})
+    status = DiagnosticStatus(
+        level=DiagnosticStatus.OK,
+        name="vidpred: forecast",
+        message=f"{steps} frames up to +{horizon_s:.1f} s",
+        hardware_id=forecast.model_id,
+        values=key_values(values),
+    )
+    return DiagnosticArray(header=header(forecast.source_stamp_ns, frame_id), status=[status])
+
+
+def read_values(status: DiagnosticStatus) -> dict[str, str]:
+    """The key/value pairs of a status."""
+    return {item.key: item.value for item in status.values}
+
+
+
+
+def publish_if_heard(publisher: Publisher, build: Callable[..., Any], *arguments: Any) -> bool:
+    """Build and publish a message, unless nobody listens: then nothing is drawn, copied or encoded."""
+    if publisher.get_subscription_count() == 0:
+        return False
+    publisher.publish(build(*arguments))
+    return True

@@ -1,0 +1,62 @@
+"""The life of a node's process: start, spin, end cleanly on SIGINT and SIGTERM."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Callable
+from typing import Protocol
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.task import Future
+
+from vidpred_ros.errors import VidpredError
+from vidpred_ros.nodes import middleware
+
+
+class RunnableNode(Protocol):
+    """An rclpy Node with a beginning and an end of its own."""
+
+    finished: Future[None]  # set when the node has nothing left to do
+
+    def start(self) -> None:
+        """Begin the work. Raises VidpredError, which ends the process with exit code 1."""
+
+    def close(self) -> None:
+        """End threads and free what the node holds."""
+
+    def destroy_node(self) -> None:
+        """rclpy.node.Node's."""
+
+
+def run_node(make: Callable[[], RunnableNode]) -> int:
+    """Run one node until it is finished or a signal comes. Returns the process's exit code.
+
+    rclpy turns SIGINT into KeyboardInterrupt and SIGTERM into ExternalShutdownException or a plain return of spin; all
+    are the user's wish and give 0.
+    """
+    middleware.prepare()
+    code = 0
+    node = None
+    with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
+        rclpy.init()
+        try:
+            node = make()
+            node.start()
+            executor = SingleThreadedExecutor()
+            executor.add_node(node)  # type: ignore[arg-type]
+            executor.spin_until_future_complete(node.finished)
+            if node.finished.done():
+                node.finished.result()  # raises what ended the node, if that was an error
+        except VidpredError as error:
+            rclpy.logging.get_logger("vidpred_ros").fatal(str(error))
+            code = 1
+    # Ctrl-C reaches a whole process group, and then whoever started us may send another: the rest runs to its end
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if node is not None:
+        node.close()
+        node.destroy_node()
+    rclpy.try_shutdown()
+    return code
