@@ -8,6 +8,7 @@ separately, to the size at which a texel is about a pixel, so nothing shimmers.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -42,17 +43,26 @@ class Pyramid:
         self._wrap = wrap  # repeat the first columns at the end and the last at the start
         self._levels: dict[tuple[int, int], Array] = {}
 
-    def level(self, down_x: float, down_y: float) -> Array:
-        """The texture shrunk by about these factors (at least 1)."""
-        key = tuple(max(0, round(np.log2(max(f, 1e-3)) * PER_OCTAVE)) for f in (down_x, down_y))
+    def level(self, key: tuple[int, int]) -> Array:
+        """The texture shrunk along x and y by 2 ** (key / PER_OCTAVE)."""
         if key not in self._levels:
             height, width = self._base.shape[:2]
-            size = [max(1, round(n / 2 ** (k / PER_OCTAVE))) for n, k in zip((width, height), key, strict=True)]
+            size = [int(shrunk(n, k)) for n, k in zip((width, height), key, strict=True)]
             small = self._base if key == (0, 0) else cv2.resize(self._base, size, interpolation=cv2.INTER_AREA)
             if self._wrap:
                 small = cv2.copyMakeBorder(small, 0, 0, 1, 1, cv2.BORDER_WRAP)
             self._levels[key] = np.ascontiguousarray(small, np.float32)
         return self._levels[key]
+
+
+def level_for(texels_per_pixel: Any) -> Any:
+    """Level at which a texel is about a pixel."""
+    return np.maximum(0, np.round(np.log2(np.maximum(texels_per_pixel, 1e-3)) * PER_OCTAVE)).astype(np.int64)
+
+
+def shrunk(size: Any, level: Any) -> Any:
+    """Texels left of ``size`` at a level."""
+    return np.maximum(1, np.round(size / 2.0 ** (np.asarray(level) / PER_OCTAVE))).astype(np.int64)
 
 
 class Renderer:
@@ -64,6 +74,8 @@ class Renderer:
         self.matrix = np.array([[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1.0]])
         self._unproject = np.linalg.inv(self.matrix)
         self._textures = [Pyramid(t) for t in world.textures]
+        self._texture_sizes = np.array([t.shape[1::-1] for t in world.textures], np.float64)
+        self._fade = camera.fx * np.array([0.42, 0.55])  # metres at which vehicles and people start and end to fade away
         self._strip = Pyramid(world.strip, wrap=True)
         self._sky = np.pad(world.sky, ((0, 0), (0, 1), (0, 0)), mode="wrap")
         self._xs = np.arange(camera.width, dtype=np.float32)
@@ -135,7 +147,8 @@ class Renderer:
             z = 1 / max(float(ground[(row + last - 1) // 2, w // 2]), 1e-3)
             across, along = z / self.camera.fx, z * z / (self.camera.fy * pose[2, 3])
             base_h, base_w = self.world.strip.shape[:2]
-            texture = self._strip.level(along * base_w / PERIOD * 0.8, across * base_h / (2 * HALF_WIDTH))
+            texels = along * base_w / PERIOD * 0.8, across * base_h / (2 * HALF_WIDTH)
+            texture = self._strip.level((int(level_for(texels[0])), int(level_for(texels[1]))))
             th, tw = texture.shape[0], texture.shape[1] - 2
             band = slice(row - first, last - first)
             map_x = s_map[band] * np.float32(tw / PERIOD) + np.float32(0.5)
@@ -149,7 +162,9 @@ class Renderer:
         u, v, o = frame[..., 0], frame[..., 1], frame[..., 2]
         corners = np.stack([o, o + u, o + u + v, o + v], axis=1)
         facing = quads.two_sided | (np.einsum("ni,ni->n", np.cross(u, v), o) > 0)
-        keep = facing & (corners[..., 2].max(axis=1) > NEAR) & (np.abs(np.linalg.det(frame)) > 1e-6)
+        far = corners[..., 2].mean(axis=1)
+        fade = np.where(quads.fades, np.clip((self._fade[1] - far) / (self._fade[1] - self._fade[0]), 0, 1), 1)
+        keep = facing & (corners[..., 2].max(axis=1) > NEAR) & (np.abs(np.linalg.det(frame)) > 1e-6) & (fade > 0)
         number = np.flatnonzero(keep)
         corners = corners[number]
         safe = np.maximum(corners[..., 2:], 1e-3)
@@ -157,16 +172,63 @@ class Renderer:
         lows, highs = points.min(axis=1), points.max(axis=1)
         for k in np.flatnonzero(corners[..., 2].min(axis=1) < NEAR):
             lows[k], highs[k] = self._clipped_box(corners[k])
-        limit = [self.camera.width, self.camera.height]
-        inside = ((highs > -0.5) & (lows < np.array(limit) - 0.5) & (highs - lows > 0.05)).all(axis=1)
-        number, lows, highs, corners = number[inside], lows[inside], highs[inside], corners[inside]
-        starts = np.maximum(np.floor(lows).astype(np.int64), 0)
-        stops = np.minimum(np.ceil(highs).astype(np.int64) + 1, limit)
-        solve = np.linalg.inv(self.matrix @ frame[number])
-        far = corners[..., 2].mean(axis=1) + 1000.0 * (quads.label[number] == KEEP_LABEL)  # decals directly after the ground
-        for k in np.argsort(-far, kind="stable"):
-            n = number[k]
-            self._paint_quad(image, labels, inverse, solve[k], starts[k], stops[k], quads.texture[n], quads.label[n], quads.shade[n])
+        limit = np.array([self.camera.width, self.camera.height])
+        inside = ((highs > -0.5) & (lows < limit - 0.5) & (highs - lows > 0.05)).all(axis=1)
+        number = number[inside]
+        start = np.maximum(np.floor(lows[inside]).astype(np.int64), 0)
+        stop = np.minimum(np.ceil(highs[inside]).astype(np.int64) + 1, limit)
+        far = far[number] + 1000.0 * (quads.label[number] == KEEP_LABEL)  # decals directly after the ground
+        order = np.argsort(-far, kind="stable")
+        solve = np.linalg.inv(self.matrix @ frame[number[order]])
+        pieces = self._pieces(solve, start[order], stop[order], quads.texture[number[order]])
+        for owner, box, level, warp in zip(*pieces, strict=True):
+            n = number[order[owner]]
+            drawn = cv2.warpPerspective(
+                self._textures[quads.texture[n]].level(tuple(level)),
+                warp,
+                (box[2] - box[0], box[3] - box[1]),
+                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                borderMode=cv2.BORDER_CONSTANT,
+            )
+            self._blend(image, labels, inverse, drawn, solve[owner, 2], box, int(quads.label[n]), quads.shade[n], float(fade[n]))
+
+    def _pieces(
+        self, solve: NDArray[np.float64], start: NDArray[np.int64], stop: NDArray[np.int64], texture: NDArray[np.int64]
+    ) -> tuple[list[int], list[list[int]], list[list[int]], NDArray[np.float64]]:
+        """Cuts the boxes into columns within which the distance changes little, so that one size of the texture fits.
+
+        Returns for each piece: the number of its quad, its box (x0, y0, x1, y1), the level, and the map from pixels of the
+        box to texels.
+        """
+        middle = (start[:, 1] + stop[:, 1] - 1) / 2
+        edges = np.stack([start[:, 0], stop[:, 0] - 1], axis=1)
+        ends = np.maximum(solve[:, 2, :1] * edges + (solve[:, 2, 1] * middle + solve[:, 2, 2])[:, None], 1 / 400)
+        growth = ends[:, 1] / ends[:, 0]
+        count = np.clip(np.ceil(np.abs(np.log(growth)) / np.log(1.5)), 1, stop[:, 0] - start[:, 0]).astype(np.int64)
+        owner = np.repeat(np.arange(len(count)), count)
+        step = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
+        cuts = []  # borders where the inverse depth has grown by equal factors
+        for part in (step / count[owner], (step + 1) / count[owner]):
+            flat = np.abs(growth[owner] - 1) < 1e-6
+            share = np.where(flat, part, (growth[owner] ** part - 1) / np.where(flat, 1, growth[owner] - 1))
+            cuts.append(np.round(start[owner, 0] + share * (stop - start)[owner, 0]).astype(np.int64))
+        box = np.stack([cuts[0], start[owner, 1], cuts[1], stop[owner, 1]], axis=1)
+        full = box[:, 2] > box[:, 0]
+        owner, box = owner[full], box[full]
+
+        base = self._texture_sizes[texture[owner]]
+        centre = np.stack([(box[:, 0] + box[:, 2] - 1) / 2, middle[owner], np.ones(len(owner))], axis=1)
+        at = np.einsum("nij,nj->ni", solve[owner], centre)
+        inv_z = np.maximum(at[:, 2:], 1 / 400)
+        slope = solve[owner, :2, :2] - (at[:, :2] / inv_z)[..., None] * solve[owner, 2:, :2]
+        level = level_for(np.hypot(slope[..., 0], slope[..., 1]) / inv_z * base)
+        scale = np.zeros((len(owner), 3, 3))  # texture coordinates 0..1 to texels, whose centres are at whole numbers
+        scale[:, [0, 1], [0, 1]] = shrunk(base, level)
+        scale[:, :2, 2] = -0.5
+        scale[:, 2, 2] = 1
+        shift = np.tile(np.eye(3), (len(owner), 1, 1))
+        shift[:, :2, 2] = box[:, :2]
+        return owner.tolist(), box.tolist(), level.tolist(), scale @ solve[owner] @ shift
 
     def _clipped_box(self, corners: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Box in pixels around the part of a parallelogram in front of the near plane."""
@@ -180,56 +242,25 @@ class Renderer:
         points = part[:, :2] * [self.camera.fx, self.camera.fy] / part[:, 2:] + [self.camera.cx, self.camera.cy]
         return points.min(axis=0), points.max(axis=0)
 
-    def _paint_quad(
-        self, image: Array, labels: NDArray[np.uint8], inverse: Array, solve: NDArray[np.float64], start: NDArray[np.int64],
-        stop: NDArray[np.int64], texture: int, label: int, shade: Array,
+    def _blend(
+        self, image: Array, labels: NDArray[np.uint8], inverse: Array, drawn: Array, plane: NDArray[np.float64], box: list[int], label: int,
+        shade: Array, fade: float,
     ) -> None:  # fmt: skip
-        (x0, y0), (x1, y1) = start, stop
-        window = np.s_[y0:y1, x0:x1]
-        depth = solve[2, 0] * self._xs[x0:x1] + (solve[2, 1] * self._ys[y0:y1] + solve[2, 2])[:, None]
+        """Paint where the piece is nearer than what is there; where it covers more than half, it also sets class and depth."""
+        x0, y0, x1, y1 = box
+        window = (slice(y0, y1), slice(x0, x1))
+        depth = np.float32(plane[0]) * self._xs[x0:x1] + (plane[1] * self._ys[y0:y1] + plane[2]).astype(np.float32)[:, None]
         behind = inverse[window]
-        seen = depth * 1.0005 > behind
-        if label == KEEP_LABEL:
-            seen = depth * 1.02 > behind
-        if not seen.any():
-            return
-        drawn = self._sample(solve, texture, x0, y0, x1, y1)
-        cover = drawn[..., 3] * seen
+        seen = depth > behind * np.float32(0.98 if label == KEEP_LABEL else 0.9995)
+        cover = drawn[..., 3] * (seen if fade == 1 else seen * np.float32(fade))
         part = image[window]
         part *= (1 - cover)[..., None]
-        part += drawn[..., :3] * (seen[..., None] * shade)
+        drawn = drawn[..., :3] * shade
+        part += drawn * (seen[..., None] if fade == 1 else (seen * np.float32(fade))[..., None])
         if label != KEEP_LABEL:
             hard = cover > 0.5
             labels[window][hard] = label
             behind[hard] = depth[hard]
-
-    def _sample(self, solve: NDArray[np.float64], texture: int, x0: int, y0: int, x1: int, y1: int) -> Array:
-        """RGBA of a window of the picture; narrow columns take the texture at the size that fits their distance."""
-        middle = (y0 + y1 - 1) / 2
-        ends = solve[2, 0] * np.array([x0, x1 - 1]) + solve[2, 1] * middle + solve[2, 2]
-        ends = np.maximum(ends, 1 / 400)
-        ratio = max(ends) / min(ends)
-        pieces = min(int(np.ceil(np.log(ratio) / np.log(1.5))), x1 - x0) if ratio > 1.5 else 1
-        cuts = [x0, x1]
-        if pieces > 1:  # borders where the inverse depth grows by equal factors
-            steps = ends[0] * (ends[1] / ends[0]) ** (np.arange(1, pieces) / pieces)
-            cuts = sorted({x0, x1, *np.round(x0 + (steps - ends[0]) / (ends[1] - ends[0]) * (x1 - x0)).astype(int).tolist()})
-        drawn = np.empty((y1 - y0, x1 - x0, 4), np.float32)
-        pyramid = self._textures[texture]
-        base_h, base_w = pyramid.level(1, 1).shape[:2]
-        for a, b in zip(cuts[:-1], cuts[1:], strict=True):
-            at = solve @ [(a + b - 1) / 2, middle, 1.0]
-            inv_z = max(at[2], 1 / 400)
-            du = np.hypot(*(solve[0, :2] - at[0] / inv_z * solve[2, :2])) / inv_z * base_w
-            dv = np.hypot(*(solve[1, :2] - at[1] / inv_z * solve[2, :2])) / inv_z * base_h
-            level = pyramid.level(du, dv)
-            h, w = level.shape[:2]
-            # Pixel of this window -> texel: shift to the picture, solve, scale to the level, texel centres at whole numbers.
-            warp = np.array([[w, 0, -0.5], [0, h, -0.5], [0, 0, 1]]) @ solve @ np.array([[1.0, 0, a], [0, 1, y0], [0, 0, 1]])
-            drawn[:, a - x0 : b - x0] = cv2.warpPerspective(
-                level, warp, (int(b - a), int(y1 - y0)), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT
-            )
-        return drawn
 
     def _own_s(self, pose: NDArray[np.float64]) -> float:
         """Where along the road the camera is (nearest point of the centre line's table)."""

@@ -5,7 +5,7 @@ Everything is a textured parallelogram (``Quads``) in world coordinates.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.random import Generator
@@ -19,6 +19,7 @@ from vidpred_ros.sources.synthetic_textures import Array
 from vidpred_ros.sources.synthetic_vehicles import Vehicle, vehicle
 
 SIGHT = 170.0  # metres: things farther ahead are not drawn
+FADING = (classes.CAR, classes.TRUCK, classes.BUS, classes.PERSON, classes.TRAFFIC_SIGN, 254)
 KEEP_LABEL = 254  # a decal on the ground, which changes the colour but not the class
 
 
@@ -33,6 +34,7 @@ class Quads:
     label: NDArray[np.int64]  # N train ids
     shade: NDArray[np.float32]  # Nx3 multiplies the colour
     two_sided: NDArray[np.bool_]  # N
+    fades: NDArray[np.bool_]  # N fades away at a distance at which it would be but a few pixels
 
     def __getitem__(self, pick: NDArray[np.bool_] | NDArray[np.int64]) -> Quads:
         return Quads(*(getattr(self, name)[pick] for name in self.__dataclass_fields__))
@@ -52,10 +54,8 @@ class QuadList:
         self.rows.append((origin, u, v, texture, label, shade, two_sided))
 
     def quads(self) -> Quads:
-        o, u, v, texture, label, shade, two_sided = zip(*self.rows, strict=True)
-        return Quads(
-            np.array(o), np.array(u), np.array(v), np.array(texture), np.array(label), np.array(shade, np.float32), np.array(two_sided)
-        )
+        o, u, v, texture, label, shade, two_sided = (np.array(column) for column in zip(*self.rows, strict=True))
+        return Quads(o, u, v, texture, label, shade.astype(np.float32), two_sided, np.isin(label, FADING))
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,7 @@ class World:
                     d = side * (self.plan.kerb - 0.25 - models[number].width / 2)
                     placed = self.place(pool[number], s, d + rng.uniform(-0.1, 0.1), turned=side > 0)
                     for k in range(len(placed.texture)):
-                        one = (getattr(placed, n)[k] for n in Quads.__dataclass_fields__)
+                        one = (getattr(placed, n)[k] for n in list(Quads.__dataclass_fields__)[:-1])
                         self._put(s, *one)
                 s += models[number].length / 2 + rng.uniform(0.7, 3.0)
 
@@ -298,9 +298,7 @@ class World:
         heading = heading + (np.pi if turned else 0.0)
         cos, sin = np.cos(heading), np.sin(heading)
         turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1.0]])
-        return Quads(
-            quads.origin @ turn.T + [x, y, 0], quads.u @ turn.T, quads.v @ turn.T, quads.texture, quads.label, quads.shade, quads.two_sided
-        )
+        return replace(quads, origin=quads.origin @ turn.T + [x, y, 0], u=quads.u @ turn.T, v=quads.v @ turn.T)
 
     def quads_at(self, t: float) -> Quads:
         """Everything that may be in sight at time t, in seconds since the start."""
