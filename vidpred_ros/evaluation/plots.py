@@ -13,7 +13,12 @@ from matplotlib.figure import Figure
 from vidpred_ros.evaluation.scores import METHODS
 
 COLOURS = {"predictor": "#1d4ed8", "optical_flow": "#d97706", "copy_last": "#9ca3af"}
-STYLE = {"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10, "svg.hashsalt": "vidpred"}
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "svg.hashsalt": "vidpred",
+}
 
 
 def horizon_curve(table: Sequence[Mapping[str, Any]], metric: str, names: Mapping[str, str]) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Container, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from vidpred_ros.evaluation.scores import (
 from vidpred_ros.evaluation.trials import Trial, Watch, replay
 from vidpred_ros.evaluation.video import SideBySide
 from vidpred_ros.metrics import DEFINITIONS, FrameMetrics
-from vidpred_ros.predictors import BASELINES, Predictor
+from vidpred_ros.predictors import BASELINES, Predictor, make_predictor
 from vidpred_ros.sources.base import Source
 from vidpred_ros.window import stride_for
 
@@ -90,15 +91,15 @@ def write_results(
     out.mkdir(parents=True, exist_ok=True)
     metrics = FrameMetrics()
     baselines = {
-        name: make(subject.size, subject.period_s, subject.steps, subject.window_length)
-        for name, make in BASELINES.items()
+        name: make_predictor(name, steps=subject.steps, size=subject.size, period_s=subject.period_s)
+        for name in BASELINES
     }
     scores: list[Score] = []
     latencies: list[float] = []
     periods: list[int] = []
     shown = (subject.steps + 1) // 2
     titles = ("camera now", f"predicted +{shown * subject.period_s:.2g} s", "what happened then")
-    with SideBySide(out / "forecast.mp4", titles, subject.period_s) as video:
+    with closing(SideBySide(out / "forecast.mp4", titles, subject.period_s)) as video:
         for trial in make_trials(None):
             frames = frames_by_method(trial, baselines)
             scores += score_trial(trial, frames, metrics)

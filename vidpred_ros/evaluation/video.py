@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 
 import av
 import numpy as np
@@ -18,7 +17,7 @@ HEADER = 36
 
 
 class SideBySide:
-    """Writes an H.264 (yuv420p) video of equally large panels under fixed titles. Use it in a ``with`` block."""
+    """Writes an H.264 (yuv420p) video of equally large panels under fixed titles. Close it when done."""
 
     def __init__(self, path: Path, titles: Sequence[str], period_s: float) -> None:
         self._titles = titles
@@ -53,12 +52,8 @@ class SideBySide:
             draw.text((GAP + i * (width + GAP), 9), title, INK, font(18))
         return np.array(image)
 
-    def __enter__(self) -> SideBySide:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Finish the file."""
         if self._canvas is not None:
             self._container.mux(self._stream.encode())
         self._container.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,9 +38,7 @@ class FrameMetrics:
         except VidpredError as error:
             self._lpips, self.reasons["lpips"] = None, str(error)
 
-    def __call__(
-        self, predicted: NDArray[np.uint8], truth: NDArray[np.uint8]
-    ) -> list[dict[str, float | None]]:
+    def __call__(self, predicted: NDArray[np.uint8], truth: NDArray[np.uint8]) -> list[dict[str, Any]]:
         """One dict of ssim, psnr and lpips for each of N pairs (two arrays NxHxWx3 uint8 RGB)."""
         distances: list[float | None] = [None] * len(truth)
         if self._lpips is not None:
