@@ -19,7 +19,7 @@ ROS_WHEELS = [
     "ros-std-msgs",
     "ros-std-srvs",
 ]
-TORCH = ["torch>=2.6", "onnx>=1.17", "onnxscript>=0.3"]
+TORCH = ["torch>=2.6", "onnxscript>=0.3"]
 
 
 def files_under(folder: str) -> list[str]:
@@ -67,8 +67,10 @@ setup(
         "jinja2>=3",
         "matplotlib>=3.5",
         "numpy>=1.26",
+        "onnx>=1.17",
         "opencv-python-headless>=4.6",
         "pydantic>=2",
+        "pillow>=9",
         "PyYAML>=5.4",
         "rich>=12",
         "rosbags>=0.10",
@@ -81,7 +83,14 @@ setup(
         "cpu": ["onnxruntime>=1.20", "openvino>=2024.6"],
         "gpu": ["onnxruntime-gpu>=1.20", *TORCH],
         "train": TORCH,
-        "test": ["hypothesis>=6", "mypy>=1.13", "pytest>=7,<9", "ruff>=0.8", "torchmetrics>=1.4"],
+        "test": [
+            "hypothesis>=6",
+            "mypy>=1.13",
+            "pytest>=7,<9",
+            "ruff>=0.8",
+            "scipy>=1.9",
+            "torchmetrics>=1.4",
+        ],
     },
     zip_safe=False,
 )

@@ -40,11 +40,11 @@ apt_log=$(mktemp)
 trap 'rm -f "$apt_log"' EXIT
 if [ ! -x "$venv/bin/python" ] || ! supported "$venv/bin/python" || ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     python=$(find_python)
-    if [ -z "$python" ]; then
+    if [ -z "$python" ] && [ -z "${PYTHON:-}" ]; then
         apt_install python3 python3-venv
         python=$(find_python)
     fi
-    [ -n "$python" ] || fail "No Python 3.10 to 3.13 found (ROS 2 Kilted's wheels exist for these). Install one and run: make PYTHON=/path/to/python3.12"
+    [ -n "$python" ] || fail "${PYTHON:-The system} has no Python 3.10 to 3.13, which ROS 2 Kilted's wheels need. Install one and say: make test PYTHON=/path/to/python3.12"
     version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     "$python" -c 'import ensurepip, venv' 2>/dev/null || apt_install "python$version-venv"
     say "1/5 $venv with Python $version"

@@ -1,0 +1,75 @@
+"""The arrows of import: a room uses the rooms below it, ROS stays in the nodes, torch out of every running node."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+#: Upper rooms first. A module may import rooms that stand after its own.
+ROOMS = ["cli", "commands", "nodes", "evaluation", "predictors", "sources", "metrics", "engines", "networks"]
+#: Imports that one room owns, with the files that may have them.
+OWNED = {
+    "torch": (
+        "vidpred_ros/networks/",
+        "vidpred_ros/engines/torch",
+        "vidpred_ros/engines/export",
+        "training/",
+        "test/",
+    ),
+    "rclpy": ("vidpred_ros/nodes/", "test/"),
+    "sensor_msgs": ("vidpred_ros/nodes/", "test/"),
+    "launch": ("launch/", "test/"),
+}
+
+
+def imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def sources(*folders: str) -> list[Path]:
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def test_rooms_import_downwards_only() -> None:
+    upward = []
+    for path in sources("vidpred_ros"):
+        room = path.relative_to(ROOT / "vidpred_ros").parts[0].removesuffix(".py")
+        above = ROOMS[: ROOMS.index(room)] if room in ROOMS else ROOMS
+        for name in imports(path):
+            parts = name.split(".")
+            if parts[0] == "training" or (parts[0] == "vidpred_ros" and len(parts) > 1 and parts[1] in above):
+                upward.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert not upward
+
+
+@pytest.mark.parametrize("library", OWNED)
+def test_libraries_stay_in_their_rooms(library: str) -> None:
+    strays = [
+        path.relative_to(ROOT).as_posix()
+        for path in sources("vidpred_ros", "training", "launch", "test")
+        if any(name.split(".")[0] == library for name in imports(path))
+        and not path.relative_to(ROOT).as_posix().startswith(OWNED[library])
+    ]
+    assert not strays
+
+
+@pytest.mark.parametrize(
+    "module", ["vidpred_ros.cli", "vidpred_ros.nodes.predictor", "vidpred_ros.nodes.camera"]
+)
+def test_starting_a_program_does_not_import_torch(module: str) -> None:
+    if ".nodes." in module:
+        pytest.importorskip("rclpy")
+    ask = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", ask], cwd=ROOT, check=False).returncode == 0
