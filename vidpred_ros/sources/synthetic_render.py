@@ -94,16 +94,16 @@ class Renderer:
         ``pose`` is the 4x4 camera-to-world matrix; the camera looks along its z axis, x right, y down.
         """
         h, w = self.camera.height, self.camera.width
-        image = np.empty((h, w, 3), np.float32)
+        image = np.empty((3, h, w), np.float32)
         labels = np.empty((h, w), np.uint8)
         inverse = np.zeros((h, w), np.float32)
         self._paint_sky_and_ground(image, labels, inverse, pose)
         self._paint_quads(image, labels, inverse, pose, self.world.quads_at(t))
         clear = np.exp(-1 / (HAZE_LENGTH * np.maximum(inverse, 1e-4)), dtype=np.float32)
         clear[labels == classes.SKY] = 1
-        image *= clear[..., None]
-        image += (1 - clear)[..., None] * self.world.haze
-        return image, labels, inverse
+        image *= clear
+        image += (1 - clear) * self.world.haze[:, None, None]
+        return cv2.merge(list(image)), labels, inverse
 
     def _paint_sky_and_ground(self, image: Array, labels: NDArray[np.uint8], inverse: Array, pose: NDArray[np.float64]) -> None:
         h, w = self.camera.height, self.camera.width
@@ -120,7 +120,8 @@ class Renderer:
         sky_h, sky_w = self._sky.shape[0], self._sky.shape[1] - 1
         map_x = np.mod((-turn * (sky_w / (2 * np.pi))).astype(np.float32) @ self._spread, sky_w)
         map_y = ((1 - rise / (np.pi / 3)) * (sky_h - 1)).astype(np.float32) @ self._spread
-        image[:first] = cv2.remap(self._sky, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        sky = cv2.remap(self._sky, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        image[:, :first] = sky.transpose(2, 0, 1)
         labels[:first] = classes.SKY
 
         down = rays[first:]
@@ -153,7 +154,8 @@ class Renderer:
             band = slice(row - first, last - first)
             map_x = s_map[band] * np.float32(tw / PERIOD) + np.float32(0.5)
             map_y = (HALF_WIDTH - d_map[band]) * np.float32(th / (2 * HALF_WIDTH)) - np.float32(0.5)
-            image[row:last] = cv2.remap(texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            drawn = cv2.remap(texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            image[:, row:last] = drawn.transpose(2, 0, 1)
             row = last
 
     def _paint_quads(self, image: Array, labels: NDArray[np.uint8], inverse: Array, pose: NDArray[np.float64], quads: Quads) -> None:
@@ -172,8 +174,12 @@ class Renderer:
         lows, highs = points.min(axis=1), points.max(axis=1)
         for k in np.flatnonzero(corners[..., 2].min(axis=1) < NEAR):
             lows[k], highs[k] = self._clipped_box(corners[k])
+            points[k] = np.nan
         limit = np.array([self.camera.width, self.camera.height])
-        inside = ((highs > -0.5) & (lows < limit - 0.5) & (highs - lows > 0.05)).all(axis=1)
+        inside = ((highs > -0.5) & (lows < limit - 0.5)).all(axis=1)
+        across, down = points[:, 2] - points[:, 0], points[:, 3] - points[:, 1]
+        area = np.abs(across[:, 0] * down[:, 1] - across[:, 1] * down[:, 0]) / 2
+        inside &= ~(area < 0.3)  # slivers; not a number: reaches behind the camera
         number = number[inside]
         start = np.maximum(np.floor(lows[inside]).astype(np.int64), 0)
         stop = np.minimum(np.ceil(highs[inside]).astype(np.int64) + 1, limit)
@@ -181,6 +187,7 @@ class Renderer:
         order = np.argsort(-far, kind="stable")
         solve = np.linalg.inv(self.matrix @ frame[number[order]])
         pieces = self._pieces(solve, start[order], stop[order], quads.texture[number[order]])
+        shade = np.pad(quads.shade, ((0, 0), (0, 1)), constant_values=1)[..., None, None]
         for owner, box, level, warp in zip(*pieces, strict=True):
             n = number[order[owner]]
             drawn = cv2.warpPerspective(
@@ -190,7 +197,7 @@ class Renderer:
                 flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
                 borderMode=cv2.BORDER_CONSTANT,
             )
-            self._blend(image, labels, inverse, drawn, solve[owner, 2], box, int(quads.label[n]), quads.shade[n], float(fade[n]))
+            self._blend(image, labels, inverse, drawn, solve[owner, 2], box, int(quads.label[n]), shade[n], float(fade[n]))
 
     def _pieces(
         self, solve: NDArray[np.float64], start: NDArray[np.int64], stop: NDArray[np.int64], texture: NDArray[np.int64]
@@ -252,15 +259,14 @@ class Renderer:
         depth = np.float32(plane[0]) * self._xs[x0:x1] + (plane[1] * self._ys[y0:y1] + plane[2]).astype(np.float32)[:, None]
         behind = inverse[window]
         seen = depth > behind * np.float32(0.98 if label == KEEP_LABEL else 0.9995)
-        cover = drawn[..., 3] * (seen if fade == 1 else seen * np.float32(fade))
-        part = image[window]
-        part *= (1 - cover)[..., None]
-        drawn = drawn[..., :3] * shade
-        part += drawn * (seen[..., None] if fade == 1 else (seen * np.float32(fade))[..., None])
+        layer = drawn.transpose(2, 0, 1) * (shade * np.float32(fade)) * seen
+        part = image[:, y0:y1, x0:x1]
+        part *= 1 - layer[3]
+        part += layer[:3]
         if label != KEEP_LABEL:
-            hard = cover > 0.5
-            labels[window][hard] = label
-            behind[hard] = depth[hard]
+            hard = layer[3] > 0.5
+            np.copyto(labels[window], label, where=hard, casting="unsafe")
+            np.copyto(behind, depth, where=hard)
 
     def _own_s(self, pose: NDArray[np.float64]) -> float:
         """Where along the road the camera is (nearest point of the centre line's table)."""
