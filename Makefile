@@ -32,7 +32,6 @@ test: venv
 
 lint: venv
 	@$(VENV)/bin/ruff check
-	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/mypy
 
 clean:
