@@ -11,7 +11,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from vidpred_ros.commands.doctor import doctor
 from vidpred_ros.commands.evaluate import evaluate
+from vidpred_ros.commands.predict import predict
 from vidpred_ros.errors import VidpredError
 
 app = typer.Typer(
@@ -22,12 +24,8 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(evaluate)
-
-
-@app.callback()
-def _group() -> None:
-    """Keeps ``vidpred evaluate`` a command of its own while it is the only one."""
+for command in (evaluate, predict, doctor):
+    app.command()(command)
 
 
 def main() -> None:

@@ -84,5 +84,5 @@ def test_chosen_windows_only():
     "stamps", [[i / 10 for i in range(9)], [i / 2 for i in range(60)]], ids=["short", "slow"]
 )
 def test_a_source_without_a_window_says_why(stamps):
-    with pytest.raises(SourceError, match="numbered: .* no run of 8 frames and 2 futures"):
+    with pytest.raises(SourceError, match="numbered: .* no run of 10 frames 0.1 s apart"):
         list(replay(Numbered(stamps), copy_last(2)))

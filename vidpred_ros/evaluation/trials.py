@@ -43,30 +43,31 @@ def stack_frames(forecast: Forecast) -> NDArray[np.uint8]:
     return np.stack(frames)
 
 
-def windows_with_future(
-    source: Source, predictor: Predictor, watch: Watch = iter
-) -> Iterator[tuple[Window, Window]]:
-    """Each window of ``predictor.window_length`` frames together with the window of the K frames that follow it.
+def windows(source: Source, predictor: Predictor, length: int, watch: Watch = iter) -> Iterator[Window]:
+    """Every window of ``length`` frames, at the size and period of ``predictor``.
 
     Every frame of the source is read and none is skipped for lack of time; only a gap, a backward stamp or a changed
-    size starts anew, as in the node. All windows that have all K futures are there, the same ones for every horizon.
+    size starts anew, as in the node.
     """
-    length, steps = predictor.window_length, predictor.steps
-    both = FrameWindow(predictor.period_s, length + steps)
+    window = FrameWindow(predictor.period_s, length)
     for frame in watch(source):
-        if not both.offer(frame.stamp_ns, frame.image.shape).take:
+        if not window.offer(frame.stamp_ns, frame.image.shape).take:
             continue
-        both.push(frame.stamp_ns, crop_and_resize(frame.image, predictor.size))
-        full = both.window()
-        if full is None:
-            continue
-        past = Window(
-            full.stamps_ns[:length], full.frames[:length], full.epoch, full.sequence - steps, full.period_ns
-        )
-        future = Window(
-            full.stamps_ns[length:], full.frames[length:], full.epoch, full.sequence, full.period_ns
-        )
-        yield past, future
+        window.push(frame.stamp_ns, crop_and_resize(frame.image, predictor.size))
+        full = window.window()
+        if full is not None:
+            yield full
+
+
+def split(both: Window, length: int) -> tuple[Window, Window]:
+    """The first ``length`` frames as the past, the rest as the future."""
+    future = len(both.frames) - length
+    return (
+        Window(
+            both.stamps_ns[:length], both.frames[:length], both.epoch, both.sequence - future, both.period_ns
+        ),
+        Window(both.stamps_ns[length:], both.frames[length:], both.epoch, both.sequence, both.period_ns),
+    )
 
 
 def replay(
@@ -74,19 +75,25 @@ def replay(
 ) -> Iterator[Trial]:
     """Trials of ``predictor`` on every window of ``source``, in lockstep; with ``only``, on the windows of these indices.
 
-    Raises SourceError if there is no window.
+    All windows that have all K futures are there, the same ones for every horizon. Raises SourceError if there is none.
     """
     index = -1
-    for index, (window, future) in enumerate(windows_with_future(source, predictor, watch)):
+    length, steps = predictor.window_length, predictor.steps
+    for index, both in enumerate(windows(source, predictor, length + steps, watch)):
         if only is not None and index not in only:
             continue
+        window, future = split(both, length)
         start = time.perf_counter()
         forecast = predictor.predict(window)
         latency = (time.perf_counter() - start) * 1e3
         yield Trial(index, window, forecast, np.stack(future.frames), latency)
     if index < 0:
-        raise SourceError(
-            f"{source.name}: {len(source)} frames at {source.rate_hz:g} Hz hold no run of {predictor.window_length} frames "
-            f"and {predictor.steps} futures, {predictor.period_s:g} s apart without a gap; "
-            "give a longer or faster source, or fewer --steps"
-        )
+        raise no_window(source, predictor, length + steps)
+
+
+def no_window(source: Source, predictor: Predictor, length: int) -> SourceError:
+    """What to say when a source has no window of ``length`` frames."""
+    return SourceError(
+        f"{source.name}: {len(source)} frames at {source.rate_hz:g} Hz hold no run of {length} frames "
+        f"{predictor.period_s:g} s apart without a gap; give a longer or faster source, or fewer --steps"
+    )

@@ -14,6 +14,8 @@ from PIL import Image, ImageDraw
 from vidpred_ros.evaluation.filmstrip import CELL_WIDTH, GAP, INK, PAPER, enlarge, font
 
 HEADER = 36
+#: Three panels share about this width; more of them make the video wider.
+TOTAL_WIDTH = 1440
 
 
 class SideBySide:
@@ -31,7 +33,7 @@ class SideBySide:
 
     def add(self, panels: Sequence[NDArray[np.uint8]]) -> None:
         """Append one frame from as many HxWx3 uint8 RGB panels as there are titles."""
-        large = [enlarge(panel, CELL_WIDTH * 3 // 2) for panel in panels]
+        large = [enlarge(panel, max(CELL_WIDTH, TOTAL_WIDTH // len(panels))) for panel in panels]
         height, width = large[0].shape[:2]
         if self._canvas is None:
             self._canvas = self._draw_canvas(height, width)
