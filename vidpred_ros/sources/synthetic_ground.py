@@ -91,13 +91,13 @@ def patches_and_cracks(rng: Generator, road: Array, plan: Layout, tone: float) -
         road[y0:y1, [x0, x1]] -= 18
         road[[y0, y1], x0:x1] -= 18
     ink = np.zeros(road.shape[:2], np.uint8)
-    for _ in range(int(rng.integers(10, 24))):  # cracks, sealed with tar
+    for _ in range(int(rng.integers(4, 14))):  # cracks, sealed with tar
         x, y = rng.uniform(0, COLS - 200), (HALF_WIDTH + rng.uniform(-plan.kerb, plan.kerb)) * per_m[0]
         along = rng.random() < 0.5
-        steps = rng.normal(0, 3, (18, 2)) + ((8, 0) if along else (0, 6))
+        steps = rng.normal(0, 2.5, (20, 2)) + ((10, 0) if along else (0, 6))
         line = (np.array([x, y]) + np.cumsum(steps, axis=0)).round().astype(np.int32)
-        cv2.polylines(ink, [line], False, 255, 1 + int(rng.integers(2)), cv2.LINE_AA)
-    blend(road, (tone * 0.5,) * 3, ink.astype(np.float32) / 255 * 0.8)
+        cv2.polylines(ink, [line], False, 255, 1, cv2.LINE_AA)
+    blend(road, (tone * 0.5,) * 3, ink.astype(np.float32) / 255 * 0.6)
     for _ in range(5):  # manhole covers
         x, y = rng.uniform(1, PERIOD - 1) * per_m[1], (HALF_WIDTH + rng.uniform(-plan.lane, plan.lane)) * per_m[0]
         disc = np.zeros_like(ink)
@@ -123,6 +123,10 @@ def markings(rng: Generator, road: Array, s: Array, d: Array, plan: Layout, wear
         blend(road, white, line(0.0, 0.15) * dash * paint)
     for side in (-1, 1):
         blend(road, white, line(side * plan.lane, 0.14) * paint * np.ones_like(s))
+    for _ in range(int(rng.integers(0, 3))):  # zebra crossing
+        start, length = rng.uniform(0, PERIOD - 5), rng.uniform(2.8, 4.0)
+        stripes = np.clip((0.25 - np.abs(np.mod(d, 1.0) - 0.5)) / texel + 0.5, 0, 1) * (np.abs(d) < plan.kerb - 0.3)
+        blend(road, white, stripes * ((s > start) & (s < start + length)) * paint)
     if plan.kerb > plan.lane + 1 and rng.random() < 0.5:
         bay = np.clip((0.06 - np.abs(np.mod(s, 6.0) - 3.0)) / 0.05 + 0.5, 0, 1)
         blend(road, white, bay * ((np.abs(d) > plan.lane) & (np.abs(d) < plan.kerb - 0.1)) * paint)

@@ -75,6 +75,7 @@ class Renderer:
         self._unproject = np.linalg.inv(self.matrix)
         self._textures = [Pyramid(t) for t in world.textures]
         self._texture_sizes = np.array([t.shape[1::-1] for t in world.textures], np.float64)
+        self._simple = camera.fx * 0.18  # metres at which a car is about 8 pixels high
         self._fade = camera.fx * np.array([0.42, 0.55])  # metres at which vehicles and people start and end to fade away
         self._strip = Pyramid(world.strip, wrap=True)
         self._sky = np.pad(world.sky, ((0, 0), (0, 1), (0, 0)), mode="wrap")
@@ -98,7 +99,7 @@ class Renderer:
         labels = np.empty((h, w), np.uint8)
         inverse = np.zeros((h, w), np.float32)
         self._paint_sky_and_ground(image, labels, inverse, pose)
-        self._paint_quads(image, labels, inverse, pose, self.world.quads_at(t))
+        self._paint_quads(image, labels, inverse, pose, self.world.quads_at(t, self._simple))
         clear = np.exp(-1 / (HAZE_LENGTH * np.maximum(inverse, 1e-4)), dtype=np.float32)
         clear[labels == classes.SKY] = 1
         image *= clear

@@ -144,6 +144,16 @@ def plain_wall(rng: Generator, width_m: float, height_m: float, px_per_m: float 
     return solid(image)
 
 
+def gable(rng: Generator, width_m: float, height_m: float, px_per_m: float = 12.0) -> Array:
+    """The triangle of wall under a pitched roof."""
+    h, w = round(height_m * px_per_m), round(width_m * px_per_m)
+    image = np.empty((h, w, 3), np.float32)
+    image[:] = rng.uniform(90, 160) * np.array([1.0, rng.uniform(0.84, 0.96), rng.uniform(0.72, 0.92)])
+    image += (fractal_noise(rng, h, w, 30, 4, 0.8) * 8)[..., None]
+    blend(image, (44.0, 48.0, 54.0), polygon((h, w), [(0.46, 0.5), (0.54, 0.5), (0.54, 0.85), (0.46, 0.85)]))
+    return solid(image, polygon((h, w), [(0.5, 0), (1, 1), (0, 1)]))
+
+
 def roof(rng: Generator, width_m: float, height_m: float, px_per_m: float = 14.0) -> Array:
     """Tiles in rows."""
     h, w = round(height_m * px_per_m), round(width_m * px_per_m)

@@ -6,6 +6,7 @@ Everything is a textured parallelogram (``Quads``) in world coordinates.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -48,6 +49,7 @@ class Quads:
 class QuadList:
     """Collects quads one by one."""
 
+    columns = ("origin", "u", "v", "texture", "label", "shade", "two_sided")
     rows: list[tuple[Floats, Floats, Floats, int, int, Floats, bool]] = field(default_factory=list)
 
     def add(self, origin: Floats, u: Floats, v: Floats, texture: int, label: int, shade: Floats, two_sided: bool = False) -> None:
@@ -63,6 +65,7 @@ class Mover:
     """Something that moves along the road; ``quads`` are in its own coordinates (x forward, y left, z up)."""
 
     quads: list[Quads]  # one set for each phase of the gait; vehicles have one
+    far: Quads | None  # what to draw when it is a few pixels high, if that is simpler
     d: float
     start: float
     speed: float  # metres a second along s; negative: oncoming
@@ -95,7 +98,6 @@ class World:
         self.gain = look.uniform(0.0, 0.14), look.uniform(5, 11), look.uniform(0, 6)
         self.textures: list[Array] = []
         self.static = self._build_static(rng(3))
-        self.static_s = self._static_s
         self.movers = self._build_movers(rng(4))
 
     # Static things -------------------------------------------------------------------------------------------------
@@ -110,18 +112,20 @@ class World:
         return float(0.86 + (0.24 if self.sunny else 0.05) * toward)
 
     def _build_static(self, rng: Generator) -> Quads:
-        self._out, self._at = QuadList(), []
+        self._out, self._at, self._detail = QuadList(), [], []
         self._houses(rng)
         self._trees(rng)
         self._street_furniture(rng)
         self._parked(rng)
         self._backdrop(rng)
-        self._static_s = np.array(self._at)
+        self.static_s, self.static_detail = np.array(self._at), np.array(self._detail)
         return self._out.quads()
 
-    def _put(self, s: float, *quad: object) -> None:
-        self._out.add(*quad)  # type: ignore[arg-type]
+    def _put(self, s: float, *quad: Any, detail: int = 0) -> None:
+        """Add a static quad at s; ``detail``: 1 is drawn only near, -1 only far, 0 always."""
+        self._out.add(*quad)
         self._at.append(s)
+        self._detail.append(detail)
 
     def _along(self, s: float, d: float, width: float, height: float, texture: int, label: int, side: int, base: float = 0.0,
                tint: float = 1.0, two_sided: bool = False) -> None:  # fmt: skip
@@ -147,6 +151,7 @@ class World:
             size = rng.uniform(9, 16), rng.choice([6.2, 9.3, 12.4, 15.5]) if self.city else rng.choice([3.1, 6.2])
             fronts.append((*size, self._texture(tex.facade(rng, *size))))
         gables = [self._texture(tex.plain_wall(rng, 9.0, 9.0)) for _ in range(3)]
+        gable_tops = [self._texture(tex.gable(rng, 9.0, 2.75)) for _ in range(2)]
         tiles = [self._texture(tex.roof(rng, 8.0, 5.0)) for _ in range(3)]
         hedges = [self._texture(tex.hedge(rng, 5.0, 1.3)) for _ in range(2)]
         fences = [self._texture(tex.fence(rng, 5.0, 1.1)) for _ in range(2)]
@@ -162,6 +167,7 @@ class World:
                     deep = 9.0
                     self._across(s - width / 2, side * (setback + deep / 2), deep, height, gables[int(rng.integers(3))], classes.BUILDING, 0.95)
                     if not self.city or rng.random() < 0.3:
+                        self._across(s - width / 2, side * (setback + deep / 2), deep, 2.75, gable_tops[int(rng.integers(2))], classes.BUILDING, 0.9, height)
                         self._roof(s, side, setback, width, height, tiles[int(rng.integers(3))])
                 s += width / 2 + (rng.choice([0.0, 0.0, 0.0, 4.0]) if self.city else rng.uniform(2, 7))
             if not self.city:
@@ -216,19 +222,22 @@ class World:
                     self._across(s - 0.06, d, 0.65, 0.65, post, classes.TRAFFIC_SIGN, 1.3, base=2.2)
                 s += rng.uniform(18, 50)
 
-    def _vehicle_quads(self, model: Vehicle) -> Quads:
-        """Faces and the shadow below, in the vehicle's coordinates."""
-        out = QuadList()
-        for face in [model.shadow, *model.faces]:
-            label = KEEP_LABEL if face is model.shadow else model.label
-            number = self._texture(face.texture)
-            out.add(np.array(face.origin), np.array(face.u), np.array(face.v), number, label, np.full(3, face.shade), face is model.shadow)
-        return out.quads()
+    def _vehicle_quads(self, model: Vehicle) -> tuple[Quads, Quads]:
+        """Faces and the shadow below, in the vehicle's coordinates, for when it is near and when it is far."""
+        sets = []
+        for faces in (model.near, model.far):
+            out = QuadList()
+            for face in [model.shadow, *faces]:
+                label = KEEP_LABEL if face is model.shadow else model.label
+                number, shade = self._texture(face.texture), np.full(3, face.shade)
+                out.add(np.array(face.origin), np.array(face.u), np.array(face.v), number, label, shade, face.two_sided)
+            sets.append(out.quads())
+        return sets[0], sets[1]
 
     def _parked(self, rng: Generator) -> None:
         if self.plan.kerb < self.plan.lane + 1:
             return
-        models = [vehicle(rng, kind) for kind in ("car", "car", "car", "car", "van")]
+        models = [vehicle(rng, kind) for kind in ("car", "car", "car", "car", "car", "van")]
         pool = [self._vehicle_quads(m) for m in models]
         for side in (-1, 1):
             s, density = -LEAD, rng.uniform(0.35, 0.75)
@@ -236,11 +245,12 @@ class World:
                 number = int(rng.integers(len(pool)))
                 s += models[number].length / 2
                 if rng.random() < density:
-                    d = side * (self.plan.kerb - 0.25 - models[number].width / 2)
-                    placed = self.place(pool[number], s, d + rng.uniform(-0.1, 0.1), turned=side > 0)
-                    for k in range(len(placed.texture)):
-                        one = (getattr(placed, n)[k] for n in list(Quads.__dataclass_fields__)[:-1])
-                        self._put(s, *one)
+                    d = side * (self.plan.kerb - 0.25 - models[number].width / 2) + rng.uniform(-0.1, 0.1)
+                    for detail, quads in zip((1, -1), pool[number], strict=True):
+                        placed = self.place(quads, s, d, turned=side > 0)
+                        for k in range(len(placed.texture)):
+                            one = (getattr(placed, name)[k] for name in QuadList.columns)
+                            self._put(s, *one, detail=detail)
                 s += models[number].length / 2 + rng.uniform(0.7, 3.0)
 
     def _backdrop(self, rng: Generator) -> None:
@@ -249,23 +259,23 @@ class World:
             for k, s in enumerate(np.arange(-LEAD + 30, self.length + 60, 40.0)):
                 near = self.plan.walk + 16
                 self._across(s + 13 * (side > 0), side * (near + 30), 60.0, rng.uniform(9, 14), wood[k % 2], classes.VEGETATION, 0.9, mirror=bool(k % 3))
-        x, y, _ = self.road.to_world(self.length + 90, 0.0)
-        del x, y
 
     # Moving things -------------------------------------------------------------------------------------------------
 
     def _build_movers(self, rng: Generator) -> list[Mover]:
         kinds = ["car", "car", "car", "car", "car", "van", "truck", "bus"]
         models = [vehicle(rng, kind) for kind in kinds]
-        pool = [[self._vehicle_quads(m)] for m in models]
+        pool = [self._vehicle_quads(m) for m in models]
         middle = self.plan.lane / 2
         movers = []
         if rng.random() < 0.65:
-            movers.append(Mover(pool[int(rng.integers(6))], -middle, rng.uniform(7, 16), 0.0, leads=True))
+            near, far = pool[int(rng.integers(6))]
+            movers.append(Mover([near], far, -middle, rng.uniform(7, 16), 0.0, leads=True))
         speed = rng.uniform(7, 12)
         s = rng.uniform(25, 60)
         while s < self.length * 2.2:
-            movers.append(Mover(pool[int(rng.integers(8))], middle + rng.uniform(-0.2, 0.2), s, -speed))
+            near, far = pool[int(rng.integers(8))]
+            movers.append(Mover([near], far, middle + rng.uniform(-0.2, 0.2), s, -speed))
             s += 14 + rng.exponential(28)
         walkers = [self._walker(rng) for _ in range(7)]
         for side in (-1, 1):
@@ -273,7 +283,7 @@ class World:
             while s < self.length:
                 pace = float(rng.choice([-1, 1])) * rng.uniform(0.9, 1.6)
                 d = side * rng.uniform(self.plan.kerb + 0.7, self.plan.walk - 0.4)
-                movers.append(Mover(walkers[int(rng.integers(len(walkers)))], d, s, pace, stride=1.5))
+                movers.append(Mover(walkers[int(rng.integers(len(walkers)))], None, d, s, pace, stride=1.5))
                 s += 3 + rng.exponential(22)
         return movers
 
@@ -300,16 +310,19 @@ class World:
         turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1.0]])
         return replace(quads, origin=quads.origin @ turn.T + [x, y, 0], u=quads.u @ turn.T, v=quads.v @ turn.T)
 
-    def quads_at(self, t: float) -> Quads:
-        """Everything that may be in sight at time t, in seconds since the start."""
+    def quads_at(self, t: float, simple: float) -> Quads:
+        """Everything that may be in sight at time t, in seconds since the start; simpler vehicles beyond ``simple`` metres."""
         own = float(self.drive.distance(t))
-        parts = [self.static[(self.static_s > own - 20) & (self.static_s < own + SIGHT)]]
+        ahead = self.static_s - own
+        wanted = (self.static_detail == 0) | ((self.static_detail > 0) == (ahead < simple))
+        parts = [self.static[(ahead > -20) & (ahead < SIGHT) & wanted]]
         for mover in self.movers:
             if mover.leads:
                 s = float(self.drive.distance(t + 1.4)) + mover.start
             else:
                 s = mover.start + mover.speed * t
-            if own - 8 < s < own + 130:
+            if -8 < s - own < 130:
                 phase = int(abs(s) / mover.stride * len(mover.quads)) % len(mover.quads)
-                parts.append(self.place(mover.quads[phase], s, mover.d, turned=mover.speed < 0))
+                look = mover.far if mover.far is not None and s - own > simple else mover.quads[phase]
+                parts.append(self.place(look, s, mover.d, turned=mover.speed < 0))
         return Quads.join(parts)
