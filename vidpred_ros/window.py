@@ -198,10 +198,10 @@ class FrameWindow:
         self._stride = stride_for(1e9 / self._interval, self.period_ns / 1e9)
 
     def _drop_uneven(self) -> None:
-        """Keep the newest frames that lie one stride apart, in frames and in time."""
+        """Keep the newest frames that lie one stride apart, in frames and in time, as long as the next one can too."""
         spacing = self._stride * self._interval
-        even = 1
-        while even < len(self._stamps):
+        even = 1 if self._count <= self._stride else 0
+        while 0 < even < len(self._stamps):
             measured = self._stamps[-even] - self._stamps[-even - 1]
             if self._counts[-even] != self._stride or not 0.5 * spacing <= measured <= 1.5 * spacing:
                 break
