@@ -12,6 +12,7 @@ loop goes back in time, as `ros2 bag play --loop` does.
 from __future__ import annotations
 
 import json
+import math
 import sys
 import threading
 import time
@@ -62,12 +63,16 @@ class CameraNode(Node):
         else:
             self._images = self.create_publisher(Image, "~/image_raw", qos)
         self._infos = self.create_publisher(CameraInfo, "~/camera_info", qos)
-        self._clock_publisher = self.create_publisher(Clock, "/clock", 10) if self._settings["publish_clock"] else None
+        self._clock_publisher = (
+            self.create_publisher(Clock, "/clock", 10) if self._settings["publish_clock"] else None
+        )
         self._replay = Replay(source, size, compressed, self._settings["frame_id"], self._settings["loop"])
         self._thread = threading.Thread(target=self._run, name="camera")
         self._thread.start()
         rate = source.rate_hz * self._speed
-        self.get_logger().info(f"{source.name}: {len(source)} frames at {rate:g} Hz on {self._images.topic_name}")
+        self.get_logger().info(
+            f"{source.name}: {len(source)} frames at {rate:g} Hz on {self._images.topic_name}"
+        )
 
     def close(self) -> None:
         """End the threads and write the list of frames sent, if one was asked for."""
@@ -92,15 +97,22 @@ class CameraNode(Node):
         assert self._replay is not None
         self._replay.prefill()
         self._wait_for_subscribers()
+        self.get_logger().info(
+            f"sending the first frame to {self._images.get_subscription_count()} subscribers"
+        )
+        limit_ns = self._settings["duration"] * 1e9 * self._speed or math.inf
         start = time.monotonic_ns()
         offset = self.get_clock().now().nanoseconds - start
         for shot in self._replay:
+            if shot.elapsed_ns >= limit_ns:
+                break
             due = start + round(shot.elapsed_ns / self._speed)
             late = time.monotonic_ns() - due
             if late > _LATE_NS:
                 start, due = start + late, due + late
                 self.get_logger().warning(
-                    f"cannot keep up with the rate: the source is {late / 1e9:.1f} s late", throttle_duration_sec=5.0
+                    f"cannot keep up with the rate: the source is {late / 1e9:.1f} s late",
+                    throttle_duration_sec=5.0,
                 )
             if self._closing.wait(max(0, -late) / 1e9):
                 return

@@ -69,6 +69,7 @@ class Subject:
     topic: str
     filled: int
     length: int
+    period_s: float
     model: str
     engine: str
     timeout_s: float
@@ -102,6 +103,7 @@ class Reporter:
             "model": subject.model,
             "engine": subject.engine,
             "window": f"{subject.filled} of {subject.length}",
+            "period_s": subject.period_s,
             "rate_in_hz": rate_in,
             "rate_out_hz": rate_out,
             "received": counters.received,
@@ -116,7 +118,11 @@ class Reporter:
             values["overhead_ms/median"] = float(np.median(counters.overheads_ms))
             values["overhead_ms/p99"] = float(np.percentile(counters.overheads_ms, 99))
         return DiagnosticStatus(
-            level=level, name=self._name, message=message, hardware_id=subject.model, values=key_values(values)
+            level=level,
+            name=self._name,
+            message=message,
+            hardware_id=subject.model,
+            values=key_values(values),
         )
 
 
@@ -127,7 +133,10 @@ def _verdict(
         return DiagnosticStatus.ERROR, f"configure failed: {subject.configure_error}"
     if subject.state != "active":
         wanted = "configure and activate" if subject.state == "unconfigured" else "activate"
-        return DiagnosticStatus.WARN, f"the node is {subject.state} and predicts nothing: {wanted} it (ros2 lifecycle set)"
+        return (
+            DiagnosticStatus.WARN,
+            f"the node is {subject.state} and predicts nothing: {wanted} it (ros2 lifecycle set)",
+        )
     quiet = now - counters.last_frame
     if quiet > subject.timeout_s:
         return DiagnosticStatus.ERROR, f"no frame for {quiet:.1f} s: {silence}"

@@ -51,7 +51,9 @@ def compressed_message(frame: NDArray[np.uint8], stamp_ns: int, frame_id: str) -
     """An HxWx3 uint8 RGB frame as sensor_msgs/CompressedImage (JPEG of quality 95, image_transport's default)."""
     _, encoded = cv2.imencode(".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])
     return CompressedImage(
-        header=header(stamp_ns, frame_id), format="rgb8; jpeg compressed bgr8", data=fill_message_data(encoded)
+        header=header(stamp_ns, frame_id),
+        format="rgb8; jpeg compressed bgr8",
+        data=fill_message_data(encoded),
     )
 
 
@@ -67,7 +69,16 @@ def filmstrip(last: NDArray[np.uint8], forecast: Forecast) -> NDArray[np.uint8]:
     for index, (picture, label) in enumerate(pictures):
         left = index * (width + _GAP)
         strip[_BAND:, left : left + width] = picture
-        cv2.putText(strip, label, (left + 3, _BAND - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
+        cv2.putText(
+            strip,
+            label,
+            (left + 3, _BAND - 5),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            0.45,
+            (255, 255, 255),
+            1,
+            cv2.LINE_AA,
+        )
     return strip
 
 
@@ -117,8 +128,6 @@ def info_message(
 def read_values(status: DiagnosticStatus) -> dict[str, str]:
     """The key/value pairs of a status."""
     return {item.key: item.value for item in status.values}
-
-
 
 
 def publish_if_heard(publisher: Publisher, build: Callable[..., Any], *arguments: Any) -> bool:

@@ -41,8 +41,12 @@ class Spec:
         if type(value) is not kind:
             raise ConfigError(f"parameter {self.name} must be a {kind.__name__}, not {value!r}")
         if self.choices and value not in self.choices:
-            raise ConfigError(f"parameter {self.name} must be one of {', '.join(self.choices)}, not {value!r}")
-        if self.low is not None and self.high is not None and not self.low <= float(value) <= self.high:  # nan too
+            raise ConfigError(
+                f"parameter {self.name} must be one of {', '.join(self.choices)}, not {value!r}"
+            )
+        if (
+            self.low is not None and self.high is not None and not self.low <= float(value) <= self.high
+        ):  # nan too
             raise ConfigError(f"parameter {self.name} must lie in {self.low:g}..{self.high:g}, not {value:g}")
         return value
 
@@ -55,7 +59,9 @@ class Spec:
         if isinstance(self.default, float):
             descriptor.floating_point_range = [FloatingPointRange(from_value=self.low, to_value=self.high)]
         else:
-            descriptor.integer_range = [IntegerRange(from_value=int(self.low), to_value=int(self.high), step=1)]
+            descriptor.integer_range = [
+                IntegerRange(from_value=int(self.low), to_value=int(self.high), step=1)
+            ]
         return descriptor
 
 
@@ -74,6 +80,7 @@ CAMERA = (
     Spec("topic", "", "Image topic inside a bag that has more than one; empty otherwise."),
     Spec("rate", 0.0, "Frames per second to replay at; 0 keeps the source's own rate.", low=0.0, high=1000.0),
     Spec("loop", True, "Start again at the end of the source; false ends the node there."),
+    Spec("duration", 0.0, "Seconds after which the node ends; 0 sets no limit.", low=0.0, high=86400.0),
     Spec("size", "", "WIDTHxHEIGHT to scale every frame to, such as 1280x720; empty keeps the source's size."),
     Spec("image_transport", "raw", "raw publishes sensor_msgs/Image, compressed publishes JPEG.",
          choices=("raw", "compressed")),
@@ -83,6 +90,16 @@ CAMERA = (
     Spec("sent_file", "", "JSON file for the stamps of all frames sent, written at the end; empty writes none."),
 )  # fmt: skip
 
+#: Of the demo's own helper, which users do not start: not in config/predictor.yaml.
+COLLECTOR = (
+    Spec("out", "", "Folder for the recording."),
+    Spec("steps", 5, "Number of future frames of the predictor.", low=1, high=20),
+    Spec(
+        "record_images", True, "Record camera and future images; false counts futures and keeps infos only."
+    ),
+    Spec("diagnostics", "predictor: forecast", "Name of the predictor's status in /diagnostics."),
+)
+
 
 class Parameters:
     """The declared parameters of a node. A value that was given at start and is not valid is kept as a problem.
@@ -91,7 +108,9 @@ class Parameters:
     so that a bad value stops `configure`, and setting a good one is enough to try again.
     """
 
-    def __init__(self, node: Node, specs: tuple[Spec, ...], settable: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self, node: Node, specs: tuple[Spec, ...], settable: Callable[[], bool] = lambda: False
+    ) -> None:
         """``node`` was made with automatically_declare_parameters_from_overrides; ``settable`` says if they may change now."""
         self._node = node
         self._specs = {spec.name: spec for spec in specs}

@@ -34,6 +34,7 @@ from vidpred_ros.errors import ConfigError, ImageError, VidpredError
 from vidpred_ros.images import camera_frame, decode_compressed
 from vidpred_ros.nodes.diagnostics import BUSY, Counters, Reporter, Subject, explain_silence
 from vidpred_ros.nodes.messages import (
+    filmstrip,
     filmstrip_message,
     header,
     image_message,
@@ -94,7 +95,9 @@ class PredictorNode(LifecycleNode):
         if not self.get_parameter("autostart").value:
             return
         if self.trigger_configure() != SUCCESS or self.trigger_activate() != SUCCESS:
-            raise ConfigError(f"the predictor could not start: {self._configure_error or 'see the log above'}")
+            raise ConfigError(
+                f"the predictor could not start: {self._configure_error or 'see the log above'}"
+            )
 
     # --- lifecycle -------------------------------------------------------------------------------------------------
 
@@ -105,7 +108,9 @@ class PredictorNode(LifecycleNode):
         except Exception as error:  # noqa: BLE001 - rclpy would swallow it; the user reads it and tries again
             known = isinstance(error, VidpredError)
             self._configure_error = str(error) if known else f"{type(error).__name__}: {error}"
-            self.get_logger().error(f"configure failed: {self._configure_error if known else traceback.format_exc()}")
+            self.get_logger().error(
+                f"configure failed: {self._configure_error if known else traceback.format_exc()}"
+            )
             return FAILURE
         self._configure_error = ""
         self._window = FrameWindow(self._predictor.period_s, self._predictor.window_length)
@@ -116,7 +121,9 @@ class PredictorNode(LifecycleNode):
         self._filmstrip = self.create_lifecycle_publisher(Image, "~/future/filmstrip", FUTURE_QOS)
         self._info = self.create_lifecycle_publisher(DiagnosticArray, "~/future/info", FUTURE_QOS)
         self._state = "inactive"
-        self.get_logger().info(f"{self._predictor.model_id} on {self._predictor.engine}, {self._predictor.steps} steps")
+        self.get_logger().info(
+            f"{self._predictor.model_id} on {self._predictor.engine}, {self._predictor.steps} steps"
+        )
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -165,7 +172,10 @@ class PredictorNode(LifecycleNode):
         black = np.zeros((*predictor.size, 3), np.uint8)
         length, period_ns = predictor.window_length, round(predictor.period_s * 1e9)
         stamps = tuple(k * period_ns for k in range(length))
-        predictor.predict(Window(stamps, (black,) * length, epoch=-1, sequence=length, period_ns=period_ns))
+        forecast = predictor.predict(
+            Window(stamps, (black,) * length, epoch=-1, sequence=length, period_ns=period_ns)
+        )
+        filmstrip(black, forecast)  # OpenCV loads its font
         return predictor
 
     def _stop(self) -> None:
@@ -272,7 +282,9 @@ class PredictorNode(LifecycleNode):
             if not self.context.ok():
                 return  # a signal closed the graph between the frame and its forecast
             self._counters.count_drop("prediction failed", f"{type(error).__name__}: {error}")
-            self.get_logger().error(f"prediction failed:\n{traceback.format_exc()}", throttle_duration_sec=5.0)
+            self.get_logger().error(
+                f"prediction failed:\n{traceback.format_exc()}", throttle_duration_sec=5.0
+            )
 
     def _forecast(self, job: _Job) -> None:
         begun = time.perf_counter()
@@ -298,7 +310,13 @@ class PredictorNode(LifecycleNode):
         }
         self._counters.count_forecast(total_ms, overhead_ms)
         publish_if_heard(
-            self._info, info_message, forecast, job.frame_id, self._loaded().engine, job.window.sequence, stages
+            self._info,
+            info_message,
+            forecast,
+            job.frame_id,
+            self._loaded().engine,
+            job.window.sequence,
+            stages,
         )
 
     def _loaded(self) -> Predictor:
@@ -318,13 +336,16 @@ class PredictorNode(LifecycleNode):
             topic=self._image_topic() if self._settings else self.resolve_topic_name("image"),
             filled=len(self._window),
             length=self._window.length,
+            period_s=self._window.period_ns / 1e9,
             model=self._predictor.model_id if self._predictor else "",
             engine=self._predictor.engine if self._predictor else "",
             timeout_s=self._settings.get("frame_timeout", 0.0),
             configure_error=self._configure_error,
         )
         status = self._reporter.report(self._counters, subject, silence)
-        self._diagnostics.publish(DiagnosticArray(header=header(self.get_clock().now().nanoseconds, ""), status=[status]))
+        self._diagnostics.publish(
+            DiagnosticArray(header=header(self.get_clock().now().nanoseconds, ""), status=[status])
+        )
 
 
 def main() -> int:

@@ -33,16 +33,26 @@ class Shot:
 
 
 def parse_size(text: str) -> tuple[int, int] | None:
-    """"1280x720" as (height, width); None for an empty text. Raises ConfigError for anything else."""
+    """ "1280x720" as (height, width); None for an empty text. Raises ConfigError for anything else."""
     if not text:
         return None
     width, cross, height = text.partition("x")
-    if not (cross and width.isdecimal() and height.isdecimal() and 1 <= int(width) <= 8192 and 1 <= int(height) <= 8192):
-        raise ConfigError(f"parameter size must be WIDTHxHEIGHT of 1..8192 pixels, such as 1280x720, not {text!r}")
+    if not (
+        cross
+        and width.isdecimal()
+        and height.isdecimal()
+        and 1 <= int(width) <= 8192
+        and 1 <= int(height) <= 8192
+    ):
+        raise ConfigError(
+            f"parameter size must be WIDTHxHEIGHT of 1..8192 pixels, such as 1280x720, not {text!r}"
+        )
     return int(height), int(width)
 
 
-def camera_info(source: Source, image: NDArray[np.uint8], size: tuple[int, int], frame_id: str) -> CameraInfo | None:
+def camera_info(
+    source: Source, image: NDArray[np.uint8], size: tuple[int, int], frame_id: str
+) -> CameraInfo | None:
     """The pinhole camera of ``image`` cropped and resized to ``size``, or None when the source knows no intrinsics."""
     intrinsics = getattr(source, "intrinsics", None)
     if intrinsics is None:
@@ -66,7 +76,9 @@ class Replay:
     ``info`` is the CameraInfo, known after ``prefill``. An error of the source is raised where the iteration meets it.
     """
 
-    def __init__(self, source: Source, size: tuple[int, int] | None, compressed: bool, frame_id: str, loop: bool) -> None:
+    def __init__(
+        self, source: Source, size: tuple[int, int] | None, compressed: bool, frame_id: str, loop: bool
+    ) -> None:
         self._source = source
         self._size = size
         self._make = compressed_message if compressed else image_message
@@ -151,4 +163,6 @@ class Replay:
                 self.info = camera_info(self._source, image, size, self._frame_id)
             if image.shape[:2] != size:
                 image = crop_and_resize(image, size)
-            yield Shot(frame.stamp_ns - first, frame.stamp_ns, self._make(image, frame.stamp_ns, self._frame_id))
+            yield Shot(
+                frame.stamp_ns - first, frame.stamp_ns, self._make(image, frame.stamp_ns, self._frame_id)
+            )

@@ -1,0 +1,163 @@
+"""The collector node: an evaluation subscriber that records camera frames, futures and info until it is stopped.
+
+It subscribes reliably with deep queues, unlike a predictor, because a score needs every frame. Parameters are in
+parameters.COLLECTOR, the format of what it writes at the end is in recording.py.
+
+Subscribes   image (sensor_msgs/Image), with record_images
+             ~/future/step_<k>/image and ~/future/info of the predictor, remapped as future/...
+             /diagnostics
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from numpy.typing import NDArray
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.task import Future
+from sensor_msgs.msg import Image
+
+from vidpred_ros.errors import ConfigError, ImageError
+from vidpred_ros.images import camera_frame, to_rgb
+from vidpred_ros.nodes.messages import read_values, stamp_to_ns
+from vidpred_ros.nodes.parameters import COLLECTOR, Parameters
+from vidpred_ros.nodes.process import run_node
+from vidpred_ros.nodes.recording import Recording, summarise
+
+#: Deep enough for some seconds of frames while this process is busy.
+_QOS = QoSProfile(depth=100)
+_LATENCY = "latency_ms/"
+
+
+class CollectorNode(Node):
+    """See the module's docstring."""
+
+    def __init__(self) -> None:
+        super().__init__("collector", automatically_declare_parameters_from_overrides=True)
+        self._declared = Parameters(self, COLLECTOR)
+        self.finished: Future[None] = Future()
+        self._size: tuple[int, int] | None = None  # of the futures; unknown until the first one
+        self._waiting: list[Image] = []  # camera images that came before the size was known
+        self._camera: dict[int, NDArray[np.uint8]] = {}
+        self._futures: dict[tuple[int, int], NDArray[np.uint8]] = {}  # by step and stamp
+        self._infos: list[dict[str, str]] = []
+        self._frame_id = ""
+        self._report: dict[str, str] = {}
+        self._settings: dict[str, Any] = {}
+
+    def start(self) -> None:
+        """Subscribe. Raises ConfigError for a bad parameter."""
+        self._settings = self._declared.values()
+        if not self._settings["out"]:
+            raise ConfigError("parameter out of the collector must name a folder")
+        if self._settings["record_images"]:
+            self.create_subscription(Image, "image", self._on_camera, _QOS)
+        for step in range(1, self._settings["steps"] + 1):
+            self.create_subscription(Image, f"future/step_{step}/image", self._on_future(step), _QOS)
+        self.create_subscription(DiagnosticArray, "future/info", self._on_info, _QOS)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, _QOS)
+
+    def close(self) -> None:
+        """Write the recording."""
+        if self._settings.get("out"):
+            self._recording().save(Path(self._settings["out"]))
+
+    def _on_camera(self, image: Image) -> None:
+        if self._size is None:
+            self._waiting.append(image)
+            return
+        try:
+            frame = camera_frame(
+                image.height,
+                image.width,
+                image.encoding,
+                image.is_bigendian,
+                image.step,
+                image.data,
+                self._size,
+            )
+        except ImageError as error:
+            self.get_logger().warning(f"cannot record an image: {error}", throttle_duration_sec=5.0)
+            return
+        self._camera[stamp_to_ns(image.header.stamp)] = frame
+
+    def _on_future(self, step: int) -> Any:
+        def keep(image: Image) -> None:
+            if self._size is None:
+                self._size = (image.height, image.width)
+                for early in self._waiting:
+                    self._on_camera(early)
+                self._waiting.clear()
+            self._frame_id = image.header.frame_id
+            if self._settings["record_images"]:
+                shape = (image.height, image.width, image.encoding, image.is_bigendian, image.step)
+                self._futures[step, stamp_to_ns(image.header.stamp)] = to_rgb(*shape, image.data)
+
+        return keep
+
+    def _on_info(self, info: DiagnosticArray) -> None:
+        self._infos.append(read_values(info.status[0]))
+
+    def _on_diagnostics(self, array: DiagnosticArray) -> None:
+        for status in array.status:
+            if status.name == self._settings["diagnostics"]:
+                self._report = {
+                    **read_values(status),
+                    "level": str(status.level[0]),
+                    "message": status.message,
+                }
+
+    def _recording(self) -> Recording:
+        complete = []
+        for info in self._infos:
+            source, period = int(info["source_stamp_ns"]), int(info["period_ns"])
+            frames = [
+                self._futures.get((k, source + k * period)) for k in range(1, self._settings["steps"] + 1)
+            ]
+            if all(frame is not None for frame in frames):
+                complete.append((source, period, np.stack([frame for frame in frames if frame is not None])))
+        latencies: dict[str, list[float]] = defaultdict(list)
+        for info in self._infos:
+            for key, text in info.items():
+                if key.startswith(_LATENCY):
+                    latencies[key.removeprefix(_LATENCY)].append(float(text))
+        last = self._infos[-1] if self._infos else {}
+        summary = {
+            "model": last.get("model", ""),
+            "engine": last.get("engine", ""),
+            "steps": self._settings["steps"],
+            "frame_id": self._frame_id,
+            "forecasts": {"announced": len(self._infos), "complete": len(complete)},
+            "latency_ms": {stage: summarise(values) for stage, values in latencies.items()},
+            "latency_ms_each": dict(latencies),
+            "info_stamps_ns": [int(info["source_stamp_ns"]) for info in self._infos],
+            "diagnostics": self._report,
+        }
+        height, width = self._size or (0, 0)
+        return Recording(
+            np.array(list(self._camera), np.int64),
+            _stacked(list(self._camera.values()), (height, width, 3)),
+            np.array([source for source, _, _ in complete], np.int64),
+            np.array([period for _, period, _ in complete], np.int64),
+            _stacked([frames for _, _, frames in complete], (self._settings["steps"], height, width, 3)),
+            summary,
+        )
+
+
+def _stacked(frames: list[NDArray[np.uint8]], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    return np.stack(frames) if frames else np.zeros((0, *shape), np.uint8)
+
+
+def main() -> int:
+    """Record until a signal comes. Returns the process's exit code."""
+    return run_node(CollectorNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
