@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +21,6 @@ from vidpred_ros.sources.synthetic_world import World
 
 PREFIX = "synthetic:"
 START_NS = 1_700_000_000 * 10**9  # stamp of the first frame
-CAMERA_HEIGHT = 1.55  # metres above the road
 KINDS: dict[str, type] = {"seed": int, "seconds": float, "rate": float, "width": int, "height": int, "noise": float}
 
 
@@ -40,9 +40,9 @@ class SyntheticDrive:
                 raise SourceError(f"synthetic drive: {key}={given[key]} is out of range; it must lie between {low} and {high}")
         self.seed, self.seconds, self.rate_hz, self.width, self.height, self.noise = seed, seconds, rate, width, height, noise
         self.name = PREFIX + ",".join(f"{key}={value:g}" if key != "seed" else f"seed={seed}" for key, value in given.items())
-        focal = 0.75 * width
-        self.camera = Camera(focal, focal, (width - 1) / 2, (height - 1) / 2, width, height)
         self._world = World(seed, seconds)
+        focal = self._world.focal * width
+        self.camera = Camera(focal, focal, (width - 1) / 2, (height - 1) / 2, width, height)
         self._renderer = Renderer(self._world, self.camera)
         self._grain = np.random.default_rng([seed, 99]).standard_normal((height + 64, width + 64, 3)).astype(np.float32)
 
@@ -89,12 +89,12 @@ class SyntheticDrive:
         drift = size * 2 * np.pi / period * np.cos(2 * np.pi * t / period + phase) / 12.0
         x, y, heading = world.road.to_world(s, d)
         heading = heading + drift * min(float(world.drive.speed(t)) / 12.0, 1.0)
-        pitch = 0.012 + 0.004 * np.sin(2 * np.pi * t / 1.7 + phase)  # down
+        pitch = world.pitch + 0.004 * np.sin(2 * np.pi * t / 1.7 + phase)
         forward = np.array([np.cos(heading) * np.cos(pitch), np.sin(heading) * np.cos(pitch), -np.sin(pitch)])
         right = np.array([np.sin(heading), -np.cos(heading), 0.0])
         pose = np.eye(4)
         pose[:3, :3] = np.stack([right, np.cross(forward, right), forward], axis=1)
-        pose[:3, 3] = x, y, CAMERA_HEIGHT
+        pose[:3, 3] = x, y, world.camera_height
         return pose
 
     def frame(self, i: int) -> SourceFrame:
@@ -103,12 +103,18 @@ class SyntheticDrive:
             raise IndexError(f"frame {i} of a drive with {len(self)} frames")
         t = i / self.rate_hz
         image, labels, inverse = self._renderer.render(self.pose(i), t)
-        size, period, phase = self._world.gain
-        image *= np.float32(1 + size * np.sin(2 * np.pi * t / period + phase))
+        image *= self._world.light.tint
         if self.noise:
             y, x = np.random.default_rng([self.seed, 98, i]).integers(0, 64, 2)
             image += self._grain[y : y + self.height, x : x + self.width] * np.float32(self.noise)
-        pixels = np.clip(image + 0.5, 0, 255).astype(np.uint8)
+        pixels = cv2.LUT(np.clip(image + 0.5, 0, 255).astype(np.uint8), self._tone_curve(t))
         with np.errstate(divide="ignore"):
             depth = np.float32(1) / inverse
         return SourceFrame(self.stamp_ns(i), pixels, labels, depth)
+
+    def _tone_curve(self, t: float) -> NDArray[np.uint8]:
+        """What the camera makes of 0..255 at time t: its exposure drifts, and it deepens the contrast."""
+        size, period, phase = self._world.exposure
+        level = np.arange(256) / 255 * (1 + size * np.sin(2 * np.pi * t / period + phase))
+        curve = level + self._world.contrast * level * (1 - level) * (2 * level - 1)
+        return np.clip(curve * 255 + 0.5, 0, 255).astype(np.uint8)

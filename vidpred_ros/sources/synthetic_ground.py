@@ -25,16 +25,18 @@ ROWS, COLS = 1000, 1920  # 4 cm across, 5 cm along
 class Layout:
     """Where the strips of the road lie, in metres from its centre line, the same on both sides."""
 
+    style: str  # city: paved up to the houses; suburb: gardens; country: no kerb and no sidewalk
     lane: float  # outer edge of the lane
     kerb: float  # outer edge of the asphalt (beyond the lane: parked cars)
     walk: float  # outer edge of the sidewalk
-    paved: bool  # beyond the sidewalk: paving up to the houses, or grass
 
 
-def layout(rng: Generator, paved: bool) -> Layout:
-    lane = rng.uniform(3.1, 3.6)
-    kerb = lane + (2.3 if rng.random() < 0.75 else 0.4)
-    return Layout(lane, kerb, kerb + rng.uniform(2.0, 3.0), paved)
+def layout(rng: Generator, style: str) -> Layout:
+    lane = rng.uniform(3.0, 3.6)
+    if style == "country":
+        return Layout(style, lane, lane + 0.35, lane + 0.35)
+    kerb = lane + (2.2 if rng.random() < 0.75 else 0.4)
+    return Layout(style, lane, kerb, kerb + rng.uniform(1.8, 3.0))
 
 
 def ground_strip(rng: Generator, plan: Layout) -> Array:
@@ -47,14 +49,15 @@ def ground_strip(rng: Generator, plan: Layout) -> Array:
     medium = value_noise(rng, ROWS, COLS, 3.0)
 
     grass = np.array([92, 112, 54], np.float32) * rng.uniform(0.8, 1.15)
-    beyond = paving(rng, s, d) if plan.paved else np.broadcast_to(grass, (ROWS, COLS, 3))
-    rough = (5.0, 4.0, 6.0) if plan.paved else (12.0, 11.0, 9.0)
+    beyond = paving(rng, s, d) if plan.style == "city" else np.broadcast_to(grass, (ROWS, COLS, 3))
+    rough = (5.0, 4.0, 6.0) if plan.style == "city" else (12.0, 11.0, 9.0)
     image = beyond + (rough[0] * grain + rough[1] * medium + rough[2] * broad)[..., None]
 
     walk = paving(rng, s, d) + (4 * grain + 3 * medium + 5 * broad)[..., None]
     image = np.where((side < plan.walk)[..., None], walk, image)
     kerb_stone = np.array([168, 166, 160], np.float32) - 60 * (np.mod(s, 1.0) < 0.06)[..., None] + 5 * grain[..., None]
-    image = np.where((side < plan.kerb + 0.18)[..., None], kerb_stone, image)
+    if plan.style != "country":
+        image = np.where((side < plan.kerb + 0.18)[..., None], kerb_stone, image)
 
     tone = rng.uniform(82, 122)
     asphalt = tone + 6.5 * grain + 4.5 * medium + 6 * broad
@@ -123,7 +126,7 @@ def markings(rng: Generator, road: Array, s: Array, d: Array, plan: Layout, wear
         blend(road, white, line(0.0, 0.15) * dash * paint)
     for side in (-1, 1):
         blend(road, white, line(side * plan.lane, 0.14) * paint * np.ones_like(s))
-    for _ in range(int(rng.integers(0, 3))):  # zebra crossing
+    for _ in range(int(rng.integers(0, 3)) * (plan.style != "country")):  # zebra crossing
         start, length = rng.uniform(0, PERIOD - 5), rng.uniform(2.8, 4.0)
         stripes = np.clip((0.25 - np.abs(np.mod(d, 1.0) - 0.5)) / texel + 0.5, 0, 1) * (np.abs(d) < plan.kerb - 0.3)
         blend(road, white, stripes * ((s > start) & (s < start + length)) * paint)
@@ -135,5 +138,5 @@ def markings(rng: Generator, road: Array, s: Array, d: Array, plan: Layout, wear
 def ground_classes(plan: Layout, cells: int = 2000) -> NDArray[np.uint8]:
     """Train id for |d| from 0 to HALF_WIDTH in equal cells."""
     side = (np.arange(cells) + 0.5) * (HALF_WIDTH / cells)
-    beyond = SIDEWALK if plan.paved else TERRAIN
+    beyond = SIDEWALK if plan.style == "city" else TERRAIN
     return np.where(side < plan.kerb, ROAD, np.where(side < plan.walk, SIDEWALK, beyond)).astype(np.uint8)

@@ -7,8 +7,9 @@ separately, to the size at which a texel is about a pixel, so nothing shimmers.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -16,11 +17,13 @@ from numpy.typing import NDArray
 
 from vidpred_ros import semantics as classes
 from vidpred_ros.sources.synthetic_ground import HALF_WIDTH, PERIOD
+from vidpred_ros.sources.synthetic_quads import KEEP_LABEL, Quads
 from vidpred_ros.sources.synthetic_textures import Array
-from vidpred_ros.sources.synthetic_world import KEEP_LABEL, Quads, World
+from vidpred_ros.sources.synthetic_world import World
 
 NEAR = 0.4  # metres
 HAZE_LENGTH = 260.0  # metres after which 1/e of the light is left
+SHADOW = np.array([0.60, 0.57, 0.52], np.float32)  # what a shadow takes away: less of the blue, which the sky gives
 PER_OCTAVE = 3  # sizes of a texture for each factor of two
 GRID = 8  # pixels between the columns at which ground coordinates are computed
 
@@ -65,6 +68,18 @@ def shrunk(size: Any, level: Any) -> Any:
     return np.maximum(1, np.round(size / 2.0 ** (np.asarray(level) / PER_OCTAVE))).astype(np.int64)
 
 
+class Piece(NamedTuple):
+    """A part of a quad in the picture that takes its texture at one size."""
+
+    number: int  # of the quad
+    texture: int
+    box: list[int]  # x0, y0, x1, y1 in pixels
+    level: tuple[int, int]
+    warp: NDArray[np.float64]  # 3x3, pixel of the box to texel
+    plane: NDArray[np.float64]  # inverse depth = plane . (x, y, 1), with the pixel of the whole picture
+    fade: np.float32
+
+
 class Renderer:
     """Draws one world with one camera."""
 
@@ -99,11 +114,13 @@ class Renderer:
         labels = np.empty((h, w), np.uint8)
         inverse = np.zeros((h, w), np.float32)
         self._paint_sky_and_ground(image, labels, inverse, pose)
-        self._paint_quads(image, labels, inverse, pose, self.world.quads_at(t, self._simple))
+        things, shadows = self.world.quads_at(t, self._simple)
+        self._paint_shadows(image, pose, shadows)
+        self._paint_things(image, labels, inverse, pose, things)
         clear = np.exp(-1 / (HAZE_LENGTH * np.maximum(inverse, 1e-4)), dtype=np.float32)
         clear[labels == classes.SKY] = 1
         image *= clear
-        image += (1 - clear) * self.world.haze[:, None, None]
+        image += (1 - clear) * self.world.light.haze[:, None, None]
         return cv2.merge(list(image)), labels, inverse
 
     def _paint_sky_and_ground(self, image: Array, labels: NDArray[np.uint8], inverse: Array, pose: NDArray[np.float64]) -> None:
@@ -159,7 +176,34 @@ class Renderer:
             image[:, row:last] = drawn.transpose(2, 0, 1)
             row = last
 
-    def _paint_quads(self, image: Array, labels: NDArray[np.uint8], inverse: Array, pose: NDArray[np.float64], quads: Quads) -> None:
+    def _paint_shadows(self, image: Array, pose: NDArray[np.float64], shadows: Quads) -> None:
+        """Darken the bare ground. Where shadows overlap the deepest counts, since the sun can be hidden but once."""
+        if not len(shadows):
+            return
+        dark = np.zeros(image.shape[1:], np.float32)
+        for item in self._visible(pose, shadows):
+            x0, y0, x1, y1 = item.box
+            part = dark[y0:y1, x0:x1]
+            plane = item.plane
+            ahead = plane[0] * self._xs[x0:x1] + (plane[1] * self._ys[y0:y1] + plane[2])[:, None] > 0
+            np.maximum(part, self._warped(item)[..., 3] * ahead, out=part)
+        image *= 1 - SHADOW[:, None, None] * dark
+
+    def _paint_things(self, image: Array, labels: NDArray[np.uint8], inverse: Array, pose: NDArray[np.float64], quads: Quads) -> None:
+        shade = np.pad(quads.shade, ((0, 0), (0, 1)), constant_values=1)[..., None, None]
+        for item in self._visible(pose, quads):
+            self._blend(image, labels, inverse, item, int(quads.label[item.number]), shade[item.number])
+
+    def _warped(self, item: Piece) -> Array:
+        x0, y0, x1, y1 = item.box
+        texture = self._textures[item.texture].level(item.level)
+        size = (x1 - x0, y1 - y0)
+        return cv2.warpPerspective(
+            texture, item.warp, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT
+        )
+
+    def _visible(self, pose: NDArray[np.float64], quads: Quads) -> Iterator[Piece]:
+        """The pieces of the quads that are in the picture, far ones first, decals on the ground before all others."""
         turn, here = pose[:3, :3], pose[:3, 3]
         frame = np.stack([quads.u @ turn, quads.v @ turn, (quads.origin - here) @ turn], axis=2)  # columns u, v, o
         u, v, o = frame[..., 0], frame[..., 1], frame[..., 2]
@@ -188,21 +232,13 @@ class Renderer:
         order = np.argsort(-far, kind="stable")
         solve = np.linalg.inv(self.matrix @ frame[number[order]])
         pieces = self._pieces(solve, start[order], stop[order], quads.texture[number[order]])
-        shade = np.pad(quads.shade, ((0, 0), (0, 1)), constant_values=1)[..., None, None]
         for owner, box, level, warp in zip(*pieces, strict=True):
-            n = number[order[owner]]
-            drawn = cv2.warpPerspective(
-                self._textures[quads.texture[n]].level(tuple(level)),
-                warp,
-                (box[2] - box[0], box[3] - box[1]),
-                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                borderMode=cv2.BORDER_CONSTANT,
-            )
-            self._blend(image, labels, inverse, drawn, solve[owner, 2], box, int(quads.label[n]), shade[n], float(fade[n]))
+            n = int(number[order[owner]])
+            yield Piece(n, int(quads.texture[n]), box, level, warp, solve[owner, 2], np.float32(fade[n]))
 
     def _pieces(
         self, solve: NDArray[np.float64], start: NDArray[np.int64], stop: NDArray[np.int64], texture: NDArray[np.int64]
-    ) -> tuple[list[int], list[list[int]], list[list[int]], NDArray[np.float64]]:
+    ) -> tuple[list[int], list[list[int]], list[tuple[int, int]], NDArray[np.float64]]:
         """Cuts the boxes into columns within which the distance changes little, so that one size of the texture fits.
 
         Returns for each piece: the number of its quad, its box (x0, y0, x1, y1), the level, and the map from pixels of the
@@ -236,7 +272,7 @@ class Renderer:
         scale[:, 2, 2] = 1
         shift = np.tile(np.eye(3), (len(owner), 1, 1))
         shift[:, :2, 2] = box[:, :2]
-        return owner.tolist(), box.tolist(), level.tolist(), scale @ solve[owner] @ shift
+        return owner.tolist(), box.tolist(), list(map(tuple, level.tolist())), scale @ solve[owner] @ shift
 
     def _clipped_box(self, corners: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Box in pixels around the part of a parallelogram in front of the near plane."""
@@ -250,17 +286,15 @@ class Renderer:
         points = part[:, :2] * [self.camera.fx, self.camera.fy] / part[:, 2:] + [self.camera.cx, self.camera.cy]
         return points.min(axis=0), points.max(axis=0)
 
-    def _blend(
-        self, image: Array, labels: NDArray[np.uint8], inverse: Array, drawn: Array, plane: NDArray[np.float64], box: list[int], label: int,
-        shade: Array, fade: float,
-    ) -> None:  # fmt: skip
+    def _blend(self, image: Array, labels: NDArray[np.uint8], inverse: Array, item: Piece, label: int, shade: Array) -> None:
         """Paint where the piece is nearer than what is there; where it covers more than half, it also sets class and depth."""
-        x0, y0, x1, y1 = box
+        x0, y0, x1, y1 = item.box
         window = (slice(y0, y1), slice(x0, x1))
+        plane = item.plane
         depth = np.float32(plane[0]) * self._xs[x0:x1] + (plane[1] * self._ys[y0:y1] + plane[2]).astype(np.float32)[:, None]
         behind = inverse[window]
         seen = depth > behind * np.float32(0.98 if label == KEEP_LABEL else 0.9995)
-        layer = drawn.transpose(2, 0, 1) * (shade * np.float32(fade)) * seen
+        layer = self._warped(item).transpose(2, 0, 1) * (shade * item.fade) * seen
         part = image[:, y0:y1, x0:x1]
         part *= 1 - layer[3]
         part += layer[:3]

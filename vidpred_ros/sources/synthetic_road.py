@@ -21,11 +21,11 @@ class Road:
     def __init__(self, rng: Generator, length: float) -> None:
         knots, curvature, heading = [-LEAD, 15.0], [0.0, 0.0], 0.0
         while knots[-1] < length:
-            if rng.random() < 0.35:
+            if rng.random() < 0.25 and curvature[-1] != 0:
                 bend = 0.0
             else:  # bends turn back towards straight on, so that the road never meets itself
                 sign = -np.sign(heading) if abs(heading) > 0.5 else rng.choice([-1.0, 1.0])
-                bend = sign / rng.uniform(45, 160)
+                bend = sign / rng.uniform(45, 140)
             ease, hold = rng.uniform(12, 25), rng.uniform(10, 35)
             heading += bend * (ease + hold)
             knots += [knots[-1] + ease, knots[-1] + ease + hold]

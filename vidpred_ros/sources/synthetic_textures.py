@@ -179,7 +179,7 @@ def tree(rng: Generator, width_m: float, height_m: float, px_per_m: float = 26.0
     bark_map = bark * (1 + 0.16 * value_noise(rng, h, w, 16, 3)[..., None])
     image += (bark_map - image) * trunk[..., None]
     cover = np.maximum(cover, trunk)
-    leaf = np.array([rng.uniform(62, 112), rng.uniform(92, 124), rng.uniform(36, 58)])
+    leaf = np.array([rng.uniform(50, 96), rng.uniform(76, 104), rng.uniform(30, 48)])
     clusters = 260
     angle, radius = rng.uniform(0, 2 * np.pi, clusters), np.sqrt(rng.random(clusters))
     bottom = rng.uniform(0.62, 0.74)
@@ -214,7 +214,7 @@ def hedge(rng: Generator, width_m: float, height_m: float, px_per_m: float = 24.
 def forest(rng: Generator, width_m: float, height_m: float, px_per_m: float = 6.0) -> Array:
     """A distant row of trees with a wavy upper edge."""
     h, w = round(height_m * px_per_m), round(width_m * px_per_m)
-    leaf = np.array([rng.uniform(62, 84), rng.uniform(86, 104), rng.uniform(50, 66)])
+    leaf = np.array([rng.uniform(46, 70), rng.uniform(68, 86), rng.uniform(34, 48)])
     tone = 1 + 0.3 * fractal_noise(rng, h, w, 22, 4, 0.8)
     image = leaf * np.clip(tone, 0.35, 1.8)[..., None] * np.linspace(1.2, 0.7, h)[:, None, None]
     edge = h * 0.3 * (1 + 0.55 * value_noise(rng, 1, w, 26)[0] + 0.12 * value_noise(rng, 1, w, 6)[0])
@@ -246,6 +246,14 @@ def lamp_post(rng: Generator, width_m: float, height_m: float, px_per_m: float =
     image = np.empty((h, w, 3), np.float32)
     image[:] = rng.uniform(70, 120)
     return solid(image, cover)
+
+
+def delineator() -> Array:
+    """The white post with a black band at the edge of a country road."""
+    image = np.full((50, 8, 3), 232.0, np.float32)
+    image[6:16] = 30
+    image[8:13, 3:5] = (230, 120, 40)
+    return solid(image)
 
 
 def traffic_sign(rng: Generator, px: int = 48) -> Array:

@@ -42,6 +42,7 @@ class Vehicle:
     label: int
     length: float
     width: float
+    height: float
     near: list[Face]
     far: list[Face]  # a box with the same look, for when it is a few pixels high
     shadow: Face
@@ -83,7 +84,7 @@ def vehicle(rng: Generator, kind: str) -> Vehicle:
     shadow = Face(
         (length / 2 + grow, width / 2 + grow, 0.0), (-length - 2 * grow, 0, 0), (0, -width - 2 * grow, 0), soft_shadow(), two_sided=True
     )
-    return Vehicle(label, length, width, [*axles, *sides, *across], far, shadow)
+    return Vehicle(label, length, width, height, [*axles, *sides, *across], far, shadow)
 
 
 def side_faces(view: Array, length: float, width: float, height: float, top: float, bottom: float, lean: float = 0.0) -> list[Face]:
