@@ -29,7 +29,10 @@ class VideoSource:
             pts = sorted(packet.pts for packet in container.demux(stream) if packet.pts is not None)
             time_base = stream.time_base
         if time_base is None or not pts:
-            raise SourceError(f"{name} is a video without time stamps; give it some: ffmpeg -i IN -c copy OUT.mp4")
+            raise SourceError(
+                f"{name} has no frames with time stamps: it was cut off, or is a bare stream that "
+                "`ffmpeg -i IN -c copy OUT.mp4` gives stamps"
+            )
         self._time_base = time_base
         self._start, self._count = pts[0], len(pts)
         self.rate_hz = median_rate((self._stamp_ns(p) for p in pts), name)
