@@ -17,6 +17,11 @@ from vidpred_ros.nodes.middleware import profile_environment
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
 
+#: The topics of the RViz configuration, from the root into the namespace that rviz2 is started in.
+FUTURES = [
+    (f"/predictor/future/{topic}", f"predictor/future/{topic}")
+    for topic in ("filmstrip", *(f"step_{k}/image" for k in range(1, 6)))
+]
 ARGUMENTS = [
     DeclareLaunchArgument("image", default_value="camera/image_raw", description="Image topic to predict on"),
     DeclareLaunchArgument(
@@ -97,7 +102,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
                 namespace=given["namespace"],
                 arguments=["-d", str(CONFIG / "rviz" / "predictor.rviz")],
                 parameters=[sim_time],
-                remappings=[("camera/image_raw", given["image"])],
+                remappings=[("/camera/image_raw", given["image"]), *FUTURES],
                 output="screen",
             )
         )

@@ -62,6 +62,7 @@ class CollectorNode(Node):
             self.create_subscription(Image, f"future/step_{step}/image", self._on_future(step), _QOS)
         self.create_subscription(DiagnosticArray, "future/info", self._on_info, _QOS)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, _QOS)
+        self.get_logger().info(f"recording into {self._settings['out']}")
 
     def close(self) -> None:
         """Write the recording."""

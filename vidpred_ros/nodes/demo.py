@@ -19,6 +19,7 @@ Progress = Callable[[float, float], None]
 
 _START_S = 120.0  # a large network compiles for long on a slow computer
 _SENDING = "sending the first frame"  # the camera's log says so
+_LISTENING = "recording into"  # the collector's
 _DRAIN_S = 1.5  # the last window's forecast and the next report of /diagnostics
 
 
@@ -74,12 +75,13 @@ def record_run(
             "record_images": record_images,
             "diagnostics": f"{namespace.lstrip('/')}/predictor: forecast",
         }
-        graph.start("collector", collector, {"image": "camera/image_raw", **futures})
+        listener = graph.start("collector", collector, {"image": "camera/image_raw", **futures})
         predictor = graph.start(
             "predictor",
             {"model": model, "engine": engine or "auto", "steps": steps, "autostart": True},
             {"image": "camera/image_raw"},
         )
+        graph.wait_for_line(listener, _LISTENING, _START_S)
         wait_for = 2 if record_images else 1
         sender = graph.start(
             "camera", {**camera, "wait_for_subscribers": wait_for, "sent_file": str(sent_file)}, {}

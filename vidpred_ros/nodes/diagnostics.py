@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -49,6 +50,17 @@ class Counters:
         with self._lock:
             self.resets[reason] += 1
 
+    def snapshot(self) -> Counters:
+        """A copy that the other thread does not change."""
+        with self._lock:
+            return replace(
+                self,
+                drops=self.drops.copy(),
+                resets=self.resets.copy(),
+                totals_ms=self.totals_ms.copy(),
+                overheads_ms=self.overheads_ms.copy(),
+            )
+
     def count_forecast(self, total_ms: float, overhead_ms: float) -> None:
         with self._lock:
             self.predicted += 1
@@ -86,8 +98,9 @@ class Reporter:
         self._predicted = 0
         self._drops: Counter[str] = Counter()
 
-    def report(self, counters: Counters, subject: Subject, silence: str) -> DiagnosticStatus:
-        """``silence`` explains what the graph shows about missing frames; it is used when none came in time."""
+    def report(self, counters: Counters, subject: Subject, silence: Callable[[], str]) -> DiagnosticStatus:
+        """``silence`` explains what the graph shows about missing frames; it is asked when none came in time."""
+        counters = counters.snapshot()
         now = time.monotonic()
         elapsed = max(1e-3, now - self._time)
         rate_in = max(0, counters.received - self._received) / elapsed
@@ -96,7 +109,7 @@ class Reporter:
         self._time, self._received, self._predicted = now, counters.received, counters.predicted
         self._drops = counters.drops.copy()
 
-        level, message = _verdict(counters, subject, silence, rate_out, new_drops, now)
+        level, message = _verdict(counters, subject, silence, rate_in, rate_out, new_drops, now)
         values: dict[str, object] = {
             "state": subject.state,
             "topic": subject.topic,
@@ -127,7 +140,13 @@ class Reporter:
 
 
 def _verdict(
-    counters: Counters, subject: Subject, silence: str, rate_out: float, new_drops: Counter[str], now: float
+    counters: Counters,
+    subject: Subject,
+    silence: Callable[[], str],
+    rate_in: float,
+    rate_out: float,
+    new_drops: Counter[str],
+    now: float,
 ) -> tuple[bytes, str]:
     if subject.configure_error:
         return DiagnosticStatus.ERROR, f"configure failed: {subject.configure_error}"
@@ -139,7 +158,7 @@ def _verdict(
         )
     quiet = now - counters.last_frame
     if quiet > subject.timeout_s:
-        return DiagnosticStatus.ERROR, f"no frame for {quiet:.1f} s: {silence}"
+        return DiagnosticStatus.ERROR, f"no frame for {quiet:.1f} s: {silence()}"
     faults = {reason: new_drops[reason] for reason in FAULTS if new_drops[reason]}
     if faults:
         counts = ", ".join(f"{count} x {reason}" for reason, count in faults.items())
@@ -149,6 +168,8 @@ def _verdict(
             f"the predictor is too slow: {new_drops[BUSY]} windows were skipped for newer ones; "
             "use a smaller model, fewer steps or a faster engine"
         )
+    if not rate_in:
+        return DiagnosticStatus.OK, f"waiting for frames on {subject.topic}"
     if subject.filled < subject.length:
         return DiagnosticStatus.OK, f"filling the window: {subject.filled} of {subject.length} frames"
     return DiagnosticStatus.OK, f"predicting at {rate_out:.1f} Hz"

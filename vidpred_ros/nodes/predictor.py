@@ -325,12 +325,12 @@ class PredictorNode(LifecycleNode):
 
     # --- diagnostics -----------------------------------------------------------------------------------------------
 
+    def _explain_silence(self) -> str:
+        assert self._subscription is not None, "asked in the active state only"
+        wanted = f"sensor_msgs/msg/{self._image_type().__name__}"
+        return explain_silence(self, self._image_topic(), wanted, self._subscription.qos_profile)
+
     def _report(self) -> None:
-        active = self._state == "active"
-        silence = ""
-        if active and self._subscription is not None:
-            type_name = f"sensor_msgs/msg/{self._image_type().__name__}"
-            silence = explain_silence(self, self._image_topic(), type_name, self._subscription.qos_profile)
         subject = Subject(
             state=self._state,
             topic=self._image_topic() if self._settings else self.resolve_topic_name("image"),
@@ -342,7 +342,7 @@ class PredictorNode(LifecycleNode):
             timeout_s=self._settings.get("frame_timeout", 0.0),
             configure_error=self._configure_error,
         )
-        status = self._reporter.report(self._counters, subject, silence)
+        status = self._reporter.report(self._counters, subject, self._explain_silence)
         self._diagnostics.publish(
             DiagnosticArray(header=header(self.get_clock().now().nanoseconds, ""), status=[status])
         )
