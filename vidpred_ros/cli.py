@@ -11,8 +11,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from vidpred_ros.commands.demo import demo
 from vidpred_ros.commands.doctor import doctor
 from vidpred_ros.commands.evaluate import evaluate
+from vidpred_ros.commands.models import models
 from vidpred_ros.commands.predict import predict
 from vidpred_ros.errors import VidpredError
 
@@ -24,7 +26,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (evaluate, predict, doctor):
+for command in (demo, evaluate, predict, models, doctor):
     app.command()(command)
 
 

@@ -147,7 +147,7 @@ def check_models() -> Check:
     from vidpred_ros.models import list_models
 
     try:
-        names = [model.name for model in list_models()]
+        names = [model.id for model in list_models()]
     except VidpredError as error:
         return Check("models", False, str(error), "install the package again")
     return Check(

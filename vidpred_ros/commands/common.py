@@ -21,7 +21,6 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from vidpred_ros.evaluation.scores import METHODS, METRICS, best_method
 from vidpred_ros.sources.base import SourceFrame
 
 DEFAULT_MODEL = "hrp_tree_w25"
@@ -75,6 +74,12 @@ def command_line() -> str:
 
 def print_scores(console: Console, results: Mapping[str, Any]) -> None:
     """The table of metrics.json: a row for each horizon, three columns for each metric, the best one bold."""
+    from vidpred_ros.evaluation.scores import (
+        METHODS,
+        METRICS,
+        best_method,
+    )  # slow to import, and --help needs none
+
     titles = {"ssim": ("SSIM", 3), "psnr": ("PSNR", 1), "lpips": ("LPIPS", 3)}
     short = {"predictor": "ours", "copy_last": "copy", "optical_flow": "flow"}
     console.print(

@@ -13,6 +13,10 @@ def doctor() -> None:
 
     Looks at ROS 2, the DDS profile, engines and their devices, the GPU, bf16, models and the weights of the metrics.
     The exit code is 1 when something that is needed is missing; what is only useful is marked with a dash.
+
+    Example:
+
+      vidpred doctor || echo "something is missing"
     """
     from vidpred_ros.doctor import examine
 

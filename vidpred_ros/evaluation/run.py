@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidpred_ros.errors import ConfigError
 from vidpred_ros.evaluation import host
 from vidpred_ros.evaluation.filmstrip import draw_filmstrip
 from vidpred_ros.evaluation.report import write_report
@@ -32,7 +32,8 @@ from vidpred_ros.predictors import BASELINES, Predictor, make_predictor
 from vidpred_ros.sources.base import Source
 from vidpred_ros.window import stride_for
 
-#: Makes the trials; given indices, only those. Called twice: for the scores, then for the moments to show.
+#: Makes the trials; given indices, only those. Called twice: for the scores, then for the moments to show. Raises
+#: VidpredError when there is none.
 MakeTrials = Callable[[Container[int] | None], Iterator[Trial]]
 
 
@@ -75,7 +76,7 @@ def evaluate(
         return replay(source, predictor, iter if only else watch, only)
 
     return write_results(
-        Subject.of(source, predictor), trials, out, command, "lockstep replay, no frame lost"
+        Subject.of(source, predictor), trials, out, command, "Lockstep replay: no frame is lost"
     )
 
 
@@ -88,6 +89,8 @@ def write_results(
     extra: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Score the trials against the baselines and write the five files. ``extra`` is added to metrics.json."""
+    trials = make_trials(None)
+    first = next(trials)  # raises, before anything is written, if there is none
     out.mkdir(parents=True, exist_ok=True)
     metrics = FrameMetrics()
     baselines = {
@@ -100,15 +103,13 @@ def write_results(
     shown = (subject.steps + 1) // 2
     titles = ("camera now", f"predicted +{shown * subject.period_s:.2g} s", "what happened then")
     with closing(SideBySide(out / "forecast.mp4", titles, subject.period_s)) as video:
-        for trial in make_trials(None):
+        for trial in chain([first], trials):
             frames = frames_by_method(trial, baselines)
             scores += score_trial(trial, frames, metrics)
             video.add((trial.window.frames[-1], frames["predictor"][shown - 1], trial.truth[shown - 1]))
             periods.append(trial.window.period_ns)
             if trial.latency_ms is not None:
                 latencies.append(trial.latency_ms)
-    if not scores:
-        raise ConfigError(f"{subject.source.name}: nothing was predicted, so there is nothing to score")
 
     period_s = float(np.median(periods)) / 1e9
     results: dict[str, Any] = {
@@ -140,8 +141,8 @@ def latency_summary(latencies: list[float]) -> dict[str, Any]:
     return {
         "median": float(np.median(steady)),
         "p99": float(np.percentile(steady, 99)),
-        "first": latencies[0],
         "count": len(steady),
+        "what": f"one prediction of all horizons (the first, {latencies[0]:.1f} ms, warms up and is left out)",
     }
 
 

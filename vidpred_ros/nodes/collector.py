@@ -24,11 +24,11 @@ from rclpy.task import Future
 from sensor_msgs.msg import Image
 
 from vidpred_ros.errors import ConfigError, ImageError
+from vidpred_ros.evaluation.recording import Recording, summarise
 from vidpred_ros.images import camera_frame, to_rgb
 from vidpred_ros.nodes.messages import read_values, stamp_to_ns
 from vidpred_ros.nodes.parameters import COLLECTOR, Parameters
 from vidpred_ros.nodes.process import run_node
-from vidpred_ros.nodes.recording import Recording, summarise
 
 #: Deep enough for some seconds of frames while this process is busy.
 _QOS = QoSProfile(depth=100)

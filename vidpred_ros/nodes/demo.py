@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from vidpred_ros.errors import VidpredError
+from vidpred_ros.evaluation.recording import Recording, load_recording, with_loss
 from vidpred_ros.nodes.graph import Child, Graph
-from vidpred_ros.nodes.recording import Recording, load_recording, with_loss
 
 #: Called with the seconds of camera time so far and the seconds in all; 0 while the nodes start.
 Progress = Callable[[float, float], None]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from vidpred_ros.errors import VidpredError
+from vidpred_ros.evaluation.recording import Recording
 from vidpred_ros.nodes.demo import Progress, record_run
-from vidpred_ros.nodes.recording import Recording
 from vidpred_ros.window import FrameWindow
 
 

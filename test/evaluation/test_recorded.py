@@ -1,0 +1,100 @@
+"""From a recording to trials and a report: each forecast meets the camera frames of its instants."""
+
+import json
+
+import numpy as np
+import pytest
+
+from vidpred_ros.errors import VidpredError
+from vidpred_ros.evaluation.demo import report_demo
+from vidpred_ros.evaluation.recorded import recorded_trials
+from vidpred_ros.evaluation.recording import Recording
+from vidpred_ros.sources import open_source
+
+PERIOD = 100_000_000
+SIZE = (128, 160)
+
+
+def make_recording(stamps, sources, steps=2, size=(8, 8)):
+    """Camera frame of stamp t is the grey level t / period; step k of a forecast is 100 + k."""
+    camera = [np.full((*size, 3), round(stamp / PERIOD), np.uint8) for stamp in stamps]
+    forecast = np.stack([np.full((*size, 3), 100 + k, np.uint8) for k in range(1, steps + 1)])
+    summary = {
+        "model": "copy_last",
+        "engine": "none",
+        "camera": {"sent": 30, "received": len(stamps), "lost": 30 - len(stamps)},
+        "forecasts": {"announced": len(sources), "complete": len(sources)},
+        "latency_ms": {"total": {"median": 5.0, "p99": 9.0}, "receive": {"median": 1.0, "p99": 2.0}},
+        "latency_ms_each": {"total": [5.0] * len(sources)},
+        "diagnostics": {"dropped/predictor busy": "3", "dropped/between": "0", "kept": "20"},
+    }
+    return Recording(
+        np.array(stamps, np.int64),
+        np.stack(camera),
+        np.array(sources, np.int64),
+        np.full(len(sources), PERIOD, np.int64),
+        np.stack([forecast] * len(sources)),
+        summary,
+    )
+
+
+def levels(frames):
+    return [int(frame[0, 0, 0]) for frame in frames]
+
+
+def test_window_and_truth_are_the_frames_of_the_instants():
+    stamps = [i * PERIOD for i in range(20)]
+    trials = list(recorded_trials(make_recording(stamps, [7 * PERIOD, 11 * PERIOD]), 8))
+    assert [trial.index for trial in trials] == [0, 1]
+    assert levels(trials[1].window.frames) == list(range(4, 12))
+    assert levels(trials[1].truth) == [12, 13]
+    assert levels(trials[1].predicted) == [101, 102]
+    assert [h.stamp_ns for h in trials[1].forecast.horizons] == [12 * PERIOD, 13 * PERIOD]
+
+
+def test_the_order_of_arrival_does_not_matter():
+    stamps = [i * PERIOD for i in range(20)]
+    shuffled = [int(stamp) for stamp in np.random.default_rng(0).permutation(stamps)]
+    trials = list(recorded_trials(make_recording(shuffled, [9 * PERIOD]), 8))
+    assert levels(trials[0].window.frames) == list(range(2, 10))
+
+
+def test_the_nearest_frame_counts_within_half_a_period():
+    jitter = np.random.default_rng(1).integers(-PERIOD // 3, PERIOD // 3, 20)
+    stamps = [int(i * PERIOD + jitter[i]) for i in range(20)]
+    trials = list(recorded_trials(make_recording(stamps, [10 * PERIOD]), 8))
+    assert levels(trials[0].window.frames) + levels(trials[0].truth) == list(range(3, 13))
+
+
+@pytest.mark.parametrize("lost,scored", [(5, [16, 17]), (13, [8])], ids=["in the window", "in the future"])
+def test_a_forecast_with_a_lost_camera_frame_is_not_scored(lost, scored):
+    stamps = [i * PERIOD for i in range(20) if i != lost]
+    sources = [k * PERIOD for k in (8, 11, 16, 17)]
+    trials = list(recorded_trials(make_recording(stamps, sources), 8))
+    assert [trial.forecast.source_stamp_ns // PERIOD for trial in trials] == scored
+    assert [trial.index for trial in trials] == list(range(len(scored)))
+
+
+def test_only_the_chosen_ones():
+    recording = make_recording([i * PERIOD for i in range(20)], [k * PERIOD for k in (7, 8, 9)])
+    assert [trial.index for trial in recorded_trials(recording, 8, only={2})] == [2]
+
+
+def test_report_of_a_demo(tmp_path):
+    recording = make_recording([i * PERIOD for i in range(20)], [k * PERIOD for k in (7, 8, 9)], size=SIZE)
+    results = report_demo(open_source("synthetic:seed=1,seconds=3"), recording, tmp_path, "vidpred demo")
+    assert results == json.loads((tmp_path / "metrics.json").read_text())
+    assert (results["frames"], results["protocol"]["windows"]) == (30, 3)
+    assert (results["latency_ms"]["median"], results["latency_ms"]["count"]) == (5.0, 3)
+    assert results["transport"]["camera_frames_lost"] == 10
+    assert results["transport"]["dropped_by_the_predictor"] == "predictor busy 3"
+    page = (tmp_path / "report.html").read_text()
+    assert "camera frames lost" in page
+    assert "predictor busy 3" in page
+
+
+def test_nothing_to_score_says_what_to_do(tmp_path):
+    recording = make_recording([i * PERIOD for i in range(9)], [8 * PERIOD])
+    with pytest.raises(VidpredError, match="--seconds"):
+        report_demo(open_source("synthetic:seed=1,seconds=3"), recording, tmp_path, "vidpred demo")
+    assert not (tmp_path / "metrics.json").exists()

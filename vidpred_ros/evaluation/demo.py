@@ -1,0 +1,73 @@
+"""From the recording of a demo to its report."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from vidpred_ros.evaluation.recorded import recorded_trials
+from vidpred_ros.evaluation.recording import Recording
+from vidpred_ros.evaluation.run import Subject, write_results
+from vidpred_ros.evaluation.trials import Trial
+from vidpred_ros.models import find_model
+from vidpred_ros.predictors import BASELINES, make_predictor
+from vidpred_ros.sources.base import Source
+
+
+def report_demo(source: Source, recording: Recording, out: Path, command: str) -> dict[str, Any]:
+    """Score a recorded run of ``source`` and write the report's files under ``out``. Returns metrics.json's content.
+
+    Raises VidpredError when no forecast can be scored.
+    """
+    subject = _subject(source, recording)
+
+    def trials(only: Container[int] | None) -> Iterator[Trial]:
+        return recorded_trials(recording, subject.window_length, only)
+
+    total = recording.summary["latency_ms"].get("total", {"median": None, "p99": None})
+    extra = {
+        "frames": recording.summary["camera"]["sent"],
+        "latency_ms": {
+            **total,
+            "count": len(recording.summary["latency_ms_each"].get("total", [])),
+            "what": "from a camera frame sent to all its futures published",
+            "stages": recording.summary["latency_ms"],
+        },
+        "transport": transport(recording.summary),
+    }
+    mode = "Live: camera, predictor and evaluation as three processes of a ROS 2 graph, in real time"
+    return write_results(subject, trials, out, command, mode, extra)
+
+
+def transport(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """What got lost between the nodes, for metrics.json and the report."""
+    camera, forecasts, report = summary["camera"], summary["forecasts"], summary["diagnostics"]
+    drops = {
+        key.removeprefix("dropped/"): int(value)
+        for key, value in report.items()
+        if key.startswith("dropped/")
+    }
+    return {
+        "camera_frames_sent": camera["sent"],
+        "camera_frames_received": camera["received"],
+        "camera_frames_lost": camera["lost"],
+        "forecasts_announced": forecasts["announced"],
+        "forecasts_received_complete": forecasts["complete"],
+        "dropped_by_the_predictor": ", ".join(f"{reason} {count}" for reason, count in drops.items() if count)
+        or "none",
+    }
+
+
+def _subject(source: Source, recording: Recording) -> Subject:
+    height, width = recording.forecast_frames.shape[2:4]
+    steps, model = recording.forecast_frames.shape[1], recording.summary["model"]
+    if model in BASELINES:
+        baseline = make_predictor(model, steps=steps, size=(height, width))
+        period_s, length, sha256 = baseline.period_s, baseline.window_length, None
+    else:
+        card = find_model(model).card
+        period_s, length, sha256 = card.period, card.window, card.weights_sha256
+    return Subject(
+        source, model, recording.summary["engine"], (height, width), period_s, length, steps, sha256
+    )
