@@ -63,7 +63,7 @@ setup(
     ],
     entry_points={"console_scripts": ["vidpred = vidpred_ros.cli:main"]},
     install_requires=[
-        "av>=12",
+        "av>=14.1",
         "jinja2>=3",
         "matplotlib>=3.5",
         "numpy>=1.26",
@@ -73,7 +73,7 @@ setup(
         "pillow>=9",
         "PyYAML>=5.4",
         "rich>=12",
-        "rosbags>=0.10",
+        "rosbags>=0.11",
         "safetensors>=0.4",
         "scikit-image>=0.19",
         "typer>=0.12",

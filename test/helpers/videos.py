@@ -9,8 +9,8 @@ import numpy as np
 
 
 def write_video(path: Path, frames: Sequence[np.ndarray], stamps_ms: Sequence[int]) -> Path:
-    """HxWx3 RGB uint8 frames at their presentation times: H.264 (B frames, lossy) for .mp4, else FFV1 (lossless)."""
-    codec, pixels = ("libx264", "yuv420p") if path.suffix == ".mp4" else ("ffv1", "bgr0")
+    """HxWx3 RGB uint8 frames at their presentation times: H.264 (B frames, lossy) for .mp4, else PNG (lossless)."""
+    codec, pixels = ("libx264", "yuv420p") if path.suffix == ".mp4" else ("png", "rgb24")
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=10)
         stream.height, stream.width = frames[0].shape[:2]
