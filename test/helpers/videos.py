@@ -7,10 +7,13 @@ from pathlib import Path
 import av
 import numpy as np
 
+#: H.264 is lossy and has B frames; the others are lossless.
+CODECS = {".mp4": ("libx264", "yuv420p"), ".mkv": ("ffv1", "bgr0"), ".avi": ("png", "rgb24")}
+
 
 def write_video(path: Path, frames: Sequence[np.ndarray], stamps_ms: Sequence[int]) -> Path:
-    """HxWx3 RGB uint8 frames at their presentation times: H.264 (B frames, lossy) for .mp4, else PNG (lossless)."""
-    codec, pixels = ("libx264", "yuv420p") if path.suffix == ".mp4" else ("png", "rgb24")
+    """HxWx3 RGB uint8 frames at their presentation times, in a codec that goes with the container of the name."""
+    codec, pixels = CODECS[path.suffix]
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=10)
         stream.height, stream.width = frames[0].shape[:2]
