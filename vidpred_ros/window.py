@@ -39,7 +39,8 @@ SLOWEST = 1.6
 
 @dataclass(frozen=True)
 class Window:
-    """A full window. ``sequence`` grows by one with each kept frame, ``epoch`` with each reset; neither ever falls."""
+    """A full window. ``sequence`` grows by one with each kept frame, ``epoch`` whenever frames left other than as the
+    oldest of a full window (a reset); neither ever falls."""
 
     stamps_ns: tuple[int, ...]  # oldest first
     frames: tuple[NDArray[np.uint8], ...]  # oldest first, HxWx3 RGB each

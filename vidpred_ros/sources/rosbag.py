@@ -58,7 +58,8 @@ class RosbagSource:
             raise SourceError(f"no image of topic {self.topic} in {self.name} can be decoded: {self._first_reason}")
 
     def fingerprint(self) -> str:
-        return sha256_of_files(sorted(self.path.iterdir()) if self.path.is_dir() else [self.path])
+        files = sorted(self.path.iterdir()) if self.path.is_dir() else [self.path]
+        return sha256_of_files(file for file in files if file.is_file())
 
     @contextmanager
     def _open(self) -> Iterator[AnyReader]:

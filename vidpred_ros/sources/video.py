@@ -43,7 +43,7 @@ class VideoSource:
     def __iter__(self) -> Iterator[SourceFrame]:
         self.dropped = 0
         with self._open() as (container, stream):
-            # not stream.thread_type = "AUTO": threads that decode frames ahead take good frames along with a damaged one
+            # no stream.thread_type = "AUTO": threads that decode ahead lose good frames along with a damaged one
             for packet in container.demux(stream):
                 try:
                     frames = packet.decode()
