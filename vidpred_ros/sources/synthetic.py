@@ -44,14 +44,14 @@ class SyntheticDrive:
         focal = self._world.focal * width
         self.camera = Camera(focal, focal, (width - 1) / 2, (height - 1) / 2, width, height)
         self._renderer = Renderer(self._world, self.camera)
-        self._grain = np.random.default_rng([seed, 99]).standard_normal((height + 64, width + 64, 3)).astype(np.float32)
+        self._grain = np.random.default_rng([seed, 99]).standard_normal((height + 64, width + 64, 3), np.float32) * np.float32(noise)
 
     @classmethod
     def parse(cls, text: str) -> SyntheticDrive:
         """``synthetic:key=value,...`` to a drive. Raises SourceError for an unknown key or a value that is not a number."""
         values: dict[str, Any] = {}
         for item in filter(None, text.removeprefix(PREFIX).split(",")):
-            key, equals, value = (part.strip() for part in item.partition("="))
+            key, _, value = (part.strip() for part in item.partition("="))
             if key not in KINDS:
                 raise SourceError(f"{text}: unknown key {key!r}; known keys are {', '.join(KINDS)}")
             try:
@@ -103,11 +103,9 @@ class SyntheticDrive:
             raise IndexError(f"frame {i} of a drive with {len(self)} frames")
         t = i / self.rate_hz
         image, labels, inverse = self._renderer.render(self.pose(i), t)
-        image *= self._world.light.tint
-        if self.noise:
-            y, x = np.random.default_rng([self.seed, 98, i]).integers(0, 64, 2)
-            image += self._grain[y : y + self.height, x : x + self.width] * np.float32(self.noise)
-        pixels = cv2.LUT(np.clip(image + 0.5, 0, 255).astype(np.uint8), self._tone_curve(t))
+        y, x = np.random.default_rng([self.seed, 98, i]).integers(0, 64, 2)
+        pixels = cv2.add(image, self._grain[y : y + self.height, x : x + self.width], dtype=cv2.CV_8U)  # rounds and saturates
+        pixels = cv2.LUT(pixels, self._tone_curve(t))
         with np.errstate(divide="ignore"):
             depth = np.float32(1) / inverse
         return SourceFrame(self.stamp_ns(i), pixels, labels, depth)

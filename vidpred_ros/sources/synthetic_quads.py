@@ -13,7 +13,17 @@ from vidpred_ros import semantics as classes
 Floats = NDArray[np.float64]
 
 KEEP_LABEL = 254  # a decal on the ground, which changes the colour but not the class
-FADING = (classes.CAR, classes.TRUCK, classes.BUS, classes.PERSON, classes.TRAFFIC_SIGN, KEEP_LABEL)
+SIGHT = 170.0  # metres: nothing farther ahead is drawn
+REACH = {  # metres at which a thing has faded away, for a focal length of 192 pixels, where it would be but 2 or 3 pixels wide
+    classes.CAR: 95.0,
+    classes.TRUCK: 120.0,
+    classes.BUS: 120.0,
+    classes.PERSON: 75.0,
+    classes.POLE: 90.0,
+    classes.TRAFFIC_SIGN: 80.0,
+    classes.FENCE: 110.0,
+    KEEP_LABEL: 60.0,
+}
 
 
 @dataclass(frozen=True)
@@ -27,7 +37,7 @@ class Quads:
     label: NDArray[np.int64]  # N train ids
     shade: NDArray[np.float32]  # Nx3 multiplies the colour
     two_sided: NDArray[np.bool_]  # N: can be seen from behind too
-    fades: NDArray[np.bool_]  # N: fades away at a distance at which it would be but a few pixels
+    reach: Floats  # N metres at which it has faded away, for a focal length of 192 pixels
 
     def __len__(self) -> int:
         return len(self.texture)
@@ -45,9 +55,6 @@ class Quads:
         turn = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1.0]])
         return replace(self, origin=self.origin @ turn + [x, y, 0], u=self.u @ turn, v=self.v @ turn)
 
-    def tinted(self, light: float) -> Quads:
-        return replace(self, shade=self.shade * np.float32(light))
-
 
 @dataclass
 class QuadList:
@@ -56,8 +63,9 @@ class QuadList:
     parts: list[Quads] = field(default_factory=list)
 
     def add(
-        self, origin: Floats, u: Floats, v: Floats, texture: int, label: int, shade: float = 1.0, two_sided: bool = False
-    ) -> None:
+        self, origin: Floats, u: Floats, v: Floats, texture: int, label: int, shade: float = 1.0, two_sided: bool = False,
+        reach: float | None = None,
+    ) -> None:  # fmt: skip
         self.parts.append(
             Quads(
                 np.array([origin], np.float64),
@@ -67,7 +75,7 @@ class QuadList:
                 np.array([label]),
                 np.full((1, 3), shade, np.float32),
                 np.array([two_sided]),
-                np.array([label in FADING]),
+                np.array([REACH.get(label, 1e4) if reach is None else reach]),
             )
         )
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from vidpred_ros import semantics as classes
 from vidpred_ros.sources.synthetic_ground import HALF_WIDTH, PERIOD
-from vidpred_ros.sources.synthetic_quads import KEEP_LABEL, Quads
+from vidpred_ros.sources.synthetic_quads import KEEP_LABEL, SIGHT, Quads
 from vidpred_ros.sources.synthetic_textures import Array
 from vidpred_ros.sources.synthetic_world import World
 
@@ -25,7 +25,10 @@ NEAR = 0.4  # metres
 HAZE_LENGTH = 260.0  # metres after which 1/e of the light is left
 SHADOW = np.array([0.60, 0.57, 0.52], np.float32)  # what a shadow takes away: less of the blue, which the sky gives
 PER_OCTAVE = 3  # sizes of a texture for each factor of two
-GRID = 8  # pixels between the columns at which ground coordinates are computed
+SUBROWS = 3  # samples of the ground in a far row of pixels
+OBLIQUE = 0.35  # metres of road in a row of pixels from which it counts as far
+MARGIN = 5.0  # metres at the edge of the ground strip that are repeated beyond it
+GRID = 16  # pixels between the columns at which ground coordinates are computed
 
 
 @dataclass(frozen=True)
@@ -91,11 +94,10 @@ class Renderer:
         self._textures = [Pyramid(t) for t in world.textures]
         self._texture_sizes = np.array([t.shape[1::-1] for t in world.textures], np.float64)
         self._simple = camera.fx * 0.18  # metres at which a car is about 8 pixels high
-        self._fade = camera.fx * np.array([0.42, 0.55])  # metres at which vehicles and people start and end to fade away
         self._strip = Pyramid(world.strip, wrap=True)
         self._sky = np.pad(world.sky, ((0, 0), (0, 1), (0, 0)), mode="wrap")
         self._xs = np.arange(camera.width, dtype=np.float32)
-        self._ys = np.arange(camera.height, dtype=np.float32)
+        self._ys = np.arange(camera.height, dtype=np.float64)
         nodes = np.arange(0, camera.width + GRID, GRID, dtype=np.float64)
         place = self._xs / GRID
         left = np.minimum(place.astype(np.int64), len(nodes) - 2)
@@ -121,60 +123,80 @@ class Renderer:
         clear[labels == classes.SKY] = 1
         image *= clear
         image += (1 - clear) * self.world.light.haze[:, None, None]
+        image *= self.world.light.tint[:, None, None]
         return cv2.merge(list(image)), labels, inverse
 
     def _paint_sky_and_ground(self, image: Array, labels: NDArray[np.uint8], inverse: Array, pose: NDArray[np.float64]) -> None:
-        h, w = self.camera.height, self.camera.width
+        w = self.camera.width
         plane = -(pose[2, :3] @ self._unproject) / pose[2, 3]  # inverse depth of the ground: plane . (x, y, 1)
-        ground = (plane[0] * self._xs[None] + (plane[1] * self._ys + plane[2])[:, None]).astype(np.float32)
-        first = int(np.searchsorted(ground[:, w // 2], 0.0, side="right"))  # first row below the horizon
-        pixels = np.stack([*np.meshgrid(self._nodes, np.arange(h)), np.ones((h, len(self._nodes)))], axis=-1)
-        rays = pixels @ (pose[:3, :3] @ self._unproject).T
+        ground = plane[0] * self._xs[None] + (plane[1] * self._ys + plane[2])[:, None]
+        below = ground[:, w // 2]
+        first = int(np.searchsorted(below, 0.0, side="right"))  # first row below the horizon
+        self._paint_sky(image[:, :first], pose)
+        labels[:first] = classes.SKY
 
-        up = rays[:first]
-        turn = np.mod(np.arctan2(up[..., 1], up[..., 0]), 2 * np.pi)
-        turn += np.where(turn - turn[:, :1] > np.pi, -2 * np.pi, 0) + np.where(turn - turn[:, :1] < -np.pi, 2 * np.pi, 0)
+        # Far rows are the mean of several sub-rows: seen from the side of the picture, a pixel there is long and oblique.
+        along = 1 / (np.maximum(below, 1e-3) ** 2 * self.camera.fy * pose[2, 3])  # metres of road in a row of pixels
+        fine = int(np.searchsorted(-along, -OBLIQUE, side="right"))
+        fine = max(fine, first)
+        parts = (np.arange(SUBROWS) - (SUBROWS - 1) / 2) / SUBROWS
+        self._paint_ground_rows(image[:, first:fine], labels[first:fine], (self._ys[first:fine, None] + parts).ravel(), pose)
+        self._paint_ground_rows(image[:, fine:], labels[fine:], self._ys[fine:].astype(np.float64), pose)
+        inverse[first:] = np.maximum(ground[first:], 1e-5)
+
+    def _rays(self, rows: NDArray[np.float64], pose: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Directions in the world, one camera depth long, through the grid's columns of these rows."""
+        pixels = np.stack([*np.meshgrid(self._nodes, rows), np.ones((len(rows), len(self._nodes)))], axis=-1)
+        return pixels @ (pose[:3, :3] @ self._unproject).T
+
+    def _paint_sky(self, image: Array, pose: NDArray[np.float64]) -> None:
+        up = self._rays(self._ys[: image.shape[1]], pose)
+        turn = np.unwrap(np.arctan2(up[..., 1], up[..., 0]), axis=1)
         rise = np.arctan2(up[..., 2], np.hypot(up[..., 0], up[..., 1]))
         sky_h, sky_w = self._sky.shape[0], self._sky.shape[1] - 1
         map_x = np.mod((-turn * (sky_w / (2 * np.pi))).astype(np.float32) @ self._spread, sky_w)
         map_y = ((1 - rise / (np.pi / 3)) * (sky_h - 1)).astype(np.float32) @ self._spread
-        sky = cv2.remap(self._sky, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        image[:, :first] = sky.transpose(2, 0, 1)
-        labels[:first] = classes.SKY
+        image[:] = cv2.remap(self._sky, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).transpose(2, 0, 1)
 
-        down = rays[first:]
-        reach = np.minimum(-pose[2, 3] / np.minimum(down[..., 2], -1e-6), 400.0)
-        x, y = pose[0, 3] + down[..., 0] * reach, pose[1, 3] + down[..., 1] * reach
+    def _paint_ground_rows(self, image: Array, labels: NDArray[np.uint8], rows: NDArray[np.float64], pose: NDArray[np.float64]) -> None:
+        """Ground seen by ``rows`` (whole pixel rows, or SUBROWS for each row of the picture, which are averaged)."""
+        if not len(rows):
+            return
+        per_pixel = len(rows) // image.shape[1]
+        rays = self._rays(rows, pose)
+        reach = np.minimum(-pose[2, 3] / np.minimum(rays[..., 2], -1e-6), 400.0)
         own_s = self._own_s(pose)
-        s, d = self.world.road.to_road(x, y, own_s)
+        s, d = self.world.road.to_road(pose[0, 3] + rays[..., 0] * reach, pose[1, 3] + rays[..., 1] * reach, own_s)
         s_map = np.mod((s - own_s).astype(np.float32) @ self._spread + np.float32(own_s % PERIOD), PERIOD)
-        d_map = np.abs(d.astype(np.float32) @ self._spread)
-        sign = np.sign(d.astype(np.float32) @ self._spread)
-        cell = np.minimum(d_map * (len(self.world.ground_classes) / HALF_WIDTH), len(self.world.ground_classes) - 1)
-        labels[first:] = self.world.ground_classes[cell.astype(np.int32)]
-        margin = 5.0  # beyond the strip its outer metres are mirrored over and over
-        over = np.mod(np.maximum(d_map - HALF_WIDTH, 0), 2 * margin)
-        d_map = np.where(d_map > HALF_WIDTH, HALF_WIDTH - margin + np.abs(over - margin), d_map) * sign
-        inverse[first:] = np.maximum(ground[first:], 1e-5)
+        d_map = d.astype(np.float32) @ self._spread
+        side = np.abs(d_map)
+        cells = self.world.ground_classes
+        cell = np.minimum(side[per_pixel // 2 :: per_pixel] * (len(cells) / HALF_WIDTH), len(cells) - 1)
+        labels[:] = cells[cell.astype(np.int32)]
+        # Beyond the strip its outer metres are mirrored over and over.
+        over = np.abs(np.mod(np.maximum(side - HALF_WIDTH, 0), 2 * MARGIN) - MARGIN)
+        d_map = np.where(side > HALF_WIDTH, np.copysign(HALF_WIDTH - MARGIN + over, d_map), d_map)
 
-        row = first
-        while row < h:
-            near = float(ground[row, w // 2])
+        drawn = np.empty((len(rows), self.camera.width, 3), np.float32)
+        depth = reach[:, len(self._nodes) // 2]
+        base_h, base_w = self.world.strip.shape[:2]
+        row = 0
+        while row < len(rows):  # bands of rows in which one size of the texture fits
             last = row + 1
-            while last < h and ground[last, w // 2] < near * 1.3 + 1e-3:
+            while last < len(rows) and depth[row] < depth[last] * 1.25:
                 last += 1
-            z = 1 / max(float(ground[(row + last - 1) // 2, w // 2]), 1e-3)
-            across, along = z / self.camera.fx, z * z / (self.camera.fy * pose[2, 3])
-            base_h, base_w = self.world.strip.shape[:2]
-            texels = along * base_w / PERIOD * 0.8, across * base_h / (2 * HALF_WIDTH)
-            texture = self._strip.level((int(level_for(texels[0])), int(level_for(texels[1]))))
+            z = depth[(row + last - 1) // 2]
+            along, across = z * z / (self.camera.fy * pose[2, 3] * per_pixel), z / self.camera.fx
+            level = level_for(np.array([along * base_w / PERIOD, np.hypot(across, along * 0.15) * base_h / (2 * HALF_WIDTH)]) * 0.85)
+            texture = self._strip.level((int(level[0]), int(level[1])))
             th, tw = texture.shape[0], texture.shape[1] - 2
-            band = slice(row - first, last - first)
-            map_x = s_map[band] * np.float32(tw / PERIOD) + np.float32(0.5)
-            map_y = (HALF_WIDTH - d_map[band]) * np.float32(th / (2 * HALF_WIDTH)) - np.float32(0.5)
-            drawn = cv2.remap(texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            image[:, row:last] = drawn.transpose(2, 0, 1)
+            map_x = s_map[row:last] * np.float32(tw / PERIOD) + np.float32(0.5)
+            map_y = (HALF_WIDTH - d_map[row:last]) * np.float32(th / (2 * HALF_WIDTH)) - np.float32(0.5)
+            drawn[row:last] = cv2.remap(texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             row = last
+        if per_pixel > 1:
+            drawn = cv2.resize(drawn, (self.camera.width, image.shape[1]), interpolation=cv2.INTER_AREA)
+        image[:] = drawn.transpose(2, 0, 1)
 
     def _paint_shadows(self, image: Array, pose: NDArray[np.float64], shadows: Quads) -> None:
         """Darken the bare ground. Where shadows overlap the deepest counts, since the sun can be hidden but once."""
@@ -210,7 +232,7 @@ class Renderer:
         corners = np.stack([o, o + u, o + u + v, o + v], axis=1)
         facing = quads.two_sided | (np.einsum("ni,ni->n", np.cross(u, v), o) > 0)
         far = corners[..., 2].mean(axis=1)
-        fade = np.where(quads.fades, np.clip((self._fade[1] - far) / (self._fade[1] - self._fade[0]), 0, 1), 1)
+        fade = np.clip(5 - 5 * far / np.minimum(quads.reach * (self.camera.fx / 192), SIGHT), 0, 1)
         keep = facing & (corners[..., 2].max(axis=1) > NEAR) & (np.abs(np.linalg.det(frame)) > 1e-6) & (fade > 0)
         number = np.flatnonzero(keep)
         corners = corners[number]
@@ -224,7 +246,9 @@ class Renderer:
         inside = ((highs > -0.5) & (lows < limit - 0.5)).all(axis=1)
         across, down = points[:, 2] - points[:, 0], points[:, 3] - points[:, 1]
         area = np.abs(across[:, 0] * down[:, 1] - across[:, 1] * down[:, 0]) / 2
-        inside &= ~(area < 0.3)  # slivers; not a number: reaches behind the camera
+        slim = np.clip(1.5 * np.nan_to_num(area, nan=9.0) - 0.5, 0, 1)  # slivers fade out too; not a number: reaches behind the camera
+        inside &= slim > 0
+        fade[number] *= slim
         number = number[inside]
         start = np.maximum(np.floor(lows[inside]).astype(np.int64), 0)
         stop = np.minimum(np.ceil(highs[inside]).astype(np.int64) + 1, limit)
@@ -248,7 +272,7 @@ class Renderer:
         edges = np.stack([start[:, 0], stop[:, 0] - 1], axis=1)
         ends = np.maximum(solve[:, 2, :1] * edges + (solve[:, 2, 1] * middle + solve[:, 2, 2])[:, None], 1 / 400)
         growth = ends[:, 1] / ends[:, 0]
-        count = np.clip(np.ceil(np.abs(np.log(growth)) / np.log(1.5)), 1, stop[:, 0] - start[:, 0]).astype(np.int64)
+        count = np.clip(np.ceil(np.abs(np.log(growth)) / np.log(1.7)), 1, stop[:, 0] - start[:, 0]).astype(np.int64)
         owner = np.repeat(np.arange(len(count)), count)
         step = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
         cuts = []  # borders where the inverse depth has grown by equal factors

@@ -64,8 +64,9 @@ class Scenery:
         x, y, heading = self._road.to_world(s, d)
         return np.array([x, y, 0.0]), np.array([np.cos(heading), np.sin(heading), 0]), np.array([-np.sin(heading), np.cos(heading), 0])
 
-    def _put(self, s: float, origin: Floats, u: Floats, v: Floats, texture: int, label: int, shade: float, two_sided: bool = False) -> None:
-        self._out.add(origin, u, v, texture, label, shade, two_sided)
+    def _put(self, s: float, origin: Floats, u: Floats, v: Floats, texture: int, label: int, shade: float, two_sided: bool = False,
+             reach: float | None = None) -> None:  # fmt: skip
+        self._out.add(origin, u, v, texture, label, shade, two_sided, reach)
         self._s.append(s)
         self._detail.append(0)
 
@@ -79,12 +80,12 @@ class Scenery:
 
     def _across(
         self, s: float, d: float, size: tuple[float, float], texture: int, label: int, tint: float = 1.0, base: float = 0.0,
-        mirror: bool = False, shadow: bool = False,
+        mirror: bool = False, shadow: bool = False, reach: float | None = None,
     ) -> None:  # fmt: skip
         """A card across the road that faces the oncoming camera, centred at d."""
         foot, ahead, left = self._frame(s, d)
         u = left * size[0] * (1 if mirror else -1)
-        self._put(s, foot + UP * (base + size[1]) - u / 2, u, -UP * size[1], texture, label, self._light.on_wall(-ahead) * tint, True)
+        self._put(s, foot + UP * (base + size[1]) - u / 2, u, -UP * size[1], texture, label, self._light.on_wall(-ahead) * tint, True, reach)
         if shadow and self._light.sunny:
             reach = self._light.shadow * size[1]
             wide = np.cross(UP, reach / np.linalg.norm(reach)) * size[0]
@@ -183,7 +184,8 @@ class Scenery:
                     texture = pool[int(rng.integers(len(pool)))]
                     place = side * d + rng.uniform(-0.2, 0.2) * (1 - layer)
                     tone, flip = tint * (0.8 if layer == 0 else 1.0), bool(rng.random() < 0.5)
-                    self._across(s + back, place, (5.5 * scale, 7.5 * scale), texture, classes.VEGETATION, tone, mirror=flip, shadow=layer == 1)
+                    self._across(s + back, place, (5.5 * scale, 7.5 * scale), texture, classes.VEGETATION, tone, mirror=flip,
+                                 shadow=layer == 1, reach=None if layer else 60.0)  # fmt: skip
                 s += rng.choice([9.0, 12.0, 24.0]) * rng.uniform(0.85, 1.3)
 
     def _street_furniture(self, rng: Generator) -> None:

@@ -6,6 +6,7 @@ Vehicle coordinates: metres, origin on the ground below the middle, x forward, y
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -149,7 +150,7 @@ def side_view(rng: Generator, points: list[Point], length: float, height: float,
 def across_faces(rng: Generator, points: list[Point], width: float, height: float, paint: Array, kind: str) -> list[Face]:
     """The faces that run across the vehicle, from the front bumper over the roof to the rear bumper."""
     faces = []
-    for number, (a, b) in enumerate(zip(points[:-1], points[1:], strict=True)):
+    for number, (a, b) in enumerate(pairwise(points)):
         front = a[1] < b[1]  # the profile rises: seen from ahead
         top, low = (b, a) if front else (a, b)
         steep = top[1] - low[1] > 0.4 * float(np.hypot(top[0] - low[0], top[1] - low[1]))

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from vidpred_ros import semantics as classes
 from vidpred_ros.sources import synthetic_ground as ground
 from vidpred_ros.sources import synthetic_textures as tex
-from vidpred_ros.sources.synthetic_quads import KEEP_LABEL, QuadList, Quads
+from vidpred_ros.sources.synthetic_quads import KEEP_LABEL, SIGHT, QuadList, Quads
 from vidpred_ros.sources.synthetic_road import Drive, Road
 from vidpred_ros.sources.synthetic_scenery import Light, Scenery
 from vidpred_ros.sources.synthetic_vehicles import Vehicle, vehicle
 
-SIGHT = 170.0  # metres: things farther ahead are not drawn
 SHADOW_SIGHT = 70.0
 HEADWAY = 1.4  # seconds between us and the car ahead
 
