@@ -16,12 +16,14 @@ ROOMS = [
     "cli",
     "commands",
     "doctor",
+    "bench",
     "nodes",
     "evaluation",
     "predictors",
     "sources",
     "metrics",
     "engines",
+    "models",
     "networks",
 ]
 #: Imports that one room owns, with the files that may have them.

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from vidpred_ros.commands.bench import bench
 from vidpred_ros.commands.demo import demo
 from vidpred_ros.commands.doctor import doctor
 from vidpred_ros.commands.evaluate import evaluate
@@ -26,7 +27,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, evaluate, predict, models, doctor):
+for command in (demo, evaluate, predict, bench, models, doctor):
     app.command()(command)
 
 

@@ -82,7 +82,9 @@ def test_only_the_chosen_ones():
 
 def test_report_of_a_demo(tmp_path):
     recording = make_recording([i * PERIOD for i in range(20)], [k * PERIOD for k in (7, 8, 9)], size=SIZE)
-    results = report_demo(open_source("synthetic:seed=1,seconds=3"), recording, tmp_path, "vidpred demo")
+    results = report_demo(
+        open_source("synthetic:seed=1,seconds=3"), recording, "copy_last", tmp_path, "vidpred demo"
+    )
     assert results == json.loads((tmp_path / "metrics.json").read_text())
     assert (results["frames"], results["protocol"]["windows"]) == (30, 3)
     assert (results["latency_ms"]["median"], results["latency_ms"]["count"]) == (5.0, 3)
@@ -96,5 +98,7 @@ def test_report_of_a_demo(tmp_path):
 def test_nothing_to_score_says_what_to_do(tmp_path):
     recording = make_recording([i * PERIOD for i in range(9)], [8 * PERIOD])
     with pytest.raises(VidpredError, match="--seconds"):
-        report_demo(open_source("synthetic:seed=1,seconds=3"), recording, tmp_path, "vidpred demo")
+        report_demo(
+            open_source("synthetic:seed=1,seconds=3"), recording, "copy_last", tmp_path, "vidpred demo"
+        )
     assert not (tmp_path / "metrics.json").exists()

@@ -66,7 +66,7 @@ def demo(
 
         recording = run_demo_graph(source, model, engine, steps, seconds, out, show, topic)
     with console.status("scoring what was predicted and writing the report"):
-        results = report_demo(drive, recording, out, command_line())
+        results = report_demo(drive, recording, model, out, command_line())
     print_scores(console, results)
     for name, value in results["transport"].items():
         console.print(f"{name.replace('_', ' ')}: {value}", highlight=False)

@@ -15,12 +15,12 @@ from vidpred_ros.predictors import BASELINES, make_predictor
 from vidpred_ros.sources.base import Source
 
 
-def report_demo(source: Source, recording: Recording, out: Path, command: str) -> dict[str, Any]:
-    """Score a recorded run of ``source`` and write the report's files under ``out``. Returns metrics.json's content.
+def report_demo(source: Source, recording: Recording, model: str, out: Path, command: str) -> dict[str, Any]:
+    """Score a recorded run of ``model`` on ``source`` and write the report's files under ``out``. Returns metrics.json's content.
 
     Raises VidpredError when no forecast can be scored.
     """
-    subject = _subject(source, recording)
+    subject = _subject(source, recording, model)
 
     def trials(only: Container[int] | None) -> Iterator[Trial]:
         return recorded_trials(recording, subject.window_length, only)
@@ -59,9 +59,9 @@ def transport(summary: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _subject(source: Source, recording: Recording) -> Subject:
+def _subject(source: Source, recording: Recording, model: str) -> Subject:
     height, width = recording.forecast_frames.shape[2:4]
-    steps, model = recording.forecast_frames.shape[1], recording.summary["model"]
+    steps = recording.forecast_frames.shape[1]
     if model in BASELINES:
         baseline = make_predictor(model, steps=steps, size=(height, width))
         period_s, length, sha256 = baseline.period_s, baseline.window_length, None
@@ -69,5 +69,12 @@ def _subject(source: Source, recording: Recording) -> Subject:
         card = find_model(model).card
         period_s, length, sha256 = card.period, card.window, card.weights_sha256
     return Subject(
-        source, model, recording.summary["engine"], (height, width), period_s, length, steps, sha256
+        source,
+        recording.summary["model"],
+        recording.summary["engine"],
+        (height, width),
+        period_s,
+        length,
+        steps,
+        sha256,
     )

@@ -1,0 +1,47 @@
+"""The benchmark: every installed engine, on the same windows, and figures that follow from what was measured."""
+
+import pytest
+from helpers.models import make_model
+
+from vidpred_ros import bench
+from vidpred_ros.engines import installed_engines
+from vidpred_ros.errors import ModelError
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bench")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VIDPRED_CACHE", str(folder / "cache"))
+        yield str(make_model(folder))
+
+
+def test_every_engine_is_measured_whole_and_streamed(tiny):
+    seen = []
+    results = bench.measure_engines(tiny, 1, 5, lambda done, total: seen.append((done, total)))
+    cases = {(case["engine"], case["mode"]): case for case in results["cases"]}
+    assert set(cases) == {(engine, mode) for engine in installed_engines() for mode in ("whole", "streamed")}
+    assert results["left_out"] == {}
+    for case in cases.values():
+        assert 0 < case["infer_ms"]["median"] <= case["predict_ms"]["median"] <= case["predict_ms"]["p99"]
+    reference = cases["torch", "whole"]["predict_ms"]["median"]
+    assert cases["torch", "whole"]["times_as_fast_as_torch_whole"] == 1
+    streamed = cases["torch", "streamed"]
+    assert streamed["times_as_fast_as_torch_whole"] == pytest.approx(
+        reference / streamed["predict_ms"]["median"]
+    )
+    assert seen[-1] == (bench.WARM_UP + 5, bench.WARM_UP + 5)
+
+
+def test_a_model_that_cannot_stream_is_measured_whole(tmp_path, monkeypatch):
+    monkeypatch.setenv("VIDPRED_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(bench, "installed_engines", lambda: ["torch"])
+    model = make_model(tmp_path, form="paper")
+    results = bench.measure_engines(str(model), 1, 5)
+    assert [(case["engine"], case["mode"]) for case in results["cases"]] == [("torch", "whole")]
+    assert "cannot stream" in results["left_out"]["torch streamed"]
+
+
+def test_unknown_model():
+    with pytest.raises(ModelError, match="nothing_like_it"):
+        bench.measure_engines("nothing_like_it", 1, 5)
