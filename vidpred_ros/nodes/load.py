@@ -44,10 +44,11 @@ def run_load(
         recording = record_run(
             camera, model, engine, steps, seconds, Path(folder), progress, record_images=False
         )
-    return _load_figures(recording, size, rate)
+    return load_figures(recording, size, rate)
 
 
-def _load_figures(recording: Recording, size: tuple[int, int], rate: float) -> dict[str, Any]:
+def load_figures(recording: Recording, size: tuple[int, int], rate: float) -> dict[str, Any]:
+    """What ``run_load`` returns, from the recording. Raises VidpredError if nothing was predicted."""
     summary = recording.summary
     report = summary["diagnostics"]
     sent, predicted = summary["sent_stamps_ns"], summary["info_stamps_ns"]

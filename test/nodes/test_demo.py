@@ -1,0 +1,63 @@
+"""The demo's graph: camera, predictor and collector as processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
+
+from vidpred_ros.errors import VidpredError
+from vidpred_ros.evaluation.recording import load_recording
+from vidpred_ros.nodes.demo import run_demo_graph
+from vidpred_ros.nodes.graph import Graph
+from vidpred_ros.nodes.load import run_load
+from vidpred_ros.preprocess import crop_and_resize
+from vidpred_ros.sources import open_source
+
+DRIVE = "synthetic:seed=1,seconds=2,rate=10,width=160,height=128"
+
+
+@pytest.fixture(autouse=True)
+def own_domain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROS_DOMAIN_ID", "100")  # the namespace holds the process id
+
+
+def test_the_recording_holds_what_was_sent_and_what_was_predicted(tmp_path: Path) -> None:
+    told = []
+    recording = run_demo_graph(DRIVE, "copy_last", None, 2, 5.0, tmp_path, lambda *done: told.append(done))
+    assert recording.summary["camera"] == {"sent": 20, "received": 20, "lost": 0}
+    assert (told[0], told[-1]) == ((0.0, 5.0), (5.0, 5.0))
+    frames = [crop_and_resize(frame.image, (128, 160)) for frame in open_source(DRIVE)]
+    assert np.array_equal(recording.camera_frames, frames)
+    assert 1 <= len(recording.source_stamps_ns) <= 13
+    stamps = recording.camera_stamps_ns.tolist()
+    for source, predicted in zip(recording.source_stamps_ns, recording.forecast_frames, strict=True):
+        assert np.array_equal(predicted, [frames[stamps.index(source)]] * 2), "copy_last"
+    assert recording.summary["model"] == "copy_last" and recording.summary["steps"] == 2
+    assert recording.summary["latency_ms"]["total"]["median"] > 0
+    assert recording.summary["diagnostics"]["received"] == "20"
+    assert np.array_equal(load_recording(tmp_path / "recording").camera_frames, recording.camera_frames)
+
+
+def test_a_node_that_cannot_start_is_an_error_with_its_last_words(tmp_path: Path) -> None:
+    with pytest.raises(VidpredError, match="the predictor node ended with exit code 1(.|\n)*no_such_model"):
+        run_demo_graph(DRIVE, "no_such_model", None, 2, 5.0, tmp_path)
+
+
+def test_the_load_test_measures_the_predictor() -> None:
+    figures = run_load((180, 320), 10.0, 2.0, "copy_last", None, 1)
+    assert figures["camera"]["sent"] == 20
+    windows = figures["windows"]
+    assert 0 < windows["predicted"] <= windows["expected"] <= 13
+    assert figures["received"] + figures["missed"] <= 20
+    assert figures["resident_mb"]["peak"] > 20 and figures["latency_ms"]["overhead"]["median"] > 0
+    assert (figures["model"], figures["steps"]) == ("copy_last", 1)
+
+
+def test_a_graph_without_ros_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(VidpredError, match="needs ROS 2"):
+        Graph("/nowhere", tmp_path)
