@@ -1,0 +1,149 @@
+"""predictor.launch.py, run by the launch system against a real graph. Needs an installed ROS 2 (launch, launch_ros)."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import runpy
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vidpred_ros.nodes.middleware import PROFILE_VARIABLE, config_file
+
+LAUNCH_FILE = config_file("predictor.yaml").parent.parent / "launch" / "predictor.launch.py"
+RVIZ_FILE = config_file("rviz/predictor.rviz")
+
+#: What `ros2 launch FILE name:=value ...` does.
+LAUNCH = f"""
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+source = PythonLaunchDescriptionSource({str(LAUNCH_FILE)!r})
+arguments = [argument.split(":=", 1) for argument in sys.argv[1:]]
+service = LaunchService()
+service.include_launch_description(LaunchDescription([IncludeLaunchDescription(source, launch_arguments=arguments)]))
+sys.exit(service.run())
+"""
+
+
+def displayed() -> dict[str, str]:
+    """Topic and reliability of each display of the RViz configuration."""
+    displays = yaml.safe_load(RVIZ_FILE.read_text())["Visualization Manager"]["Displays"]
+    assert {display["Class"] for display in displays} == {"rviz_default_plugins/Image"}
+    return {display["Topic"]["Value"]: display["Topic"]["Reliability Policy"] for display in displays}
+
+
+def test_rviz_shows_the_camera_the_filmstrip_and_the_steps() -> None:
+    topics = displayed()
+    assert topics.pop("/camera/image_raw") == "Best Effort", "so that it works with every camera"
+    steps = {f"/predictor/future/step_{k}/image" for k in range(1, 6)}
+    assert set(topics) == {"/predictor/future/filmstrip", *steps}
+
+
+needs_launch = pytest.mark.skipif(
+    not all(importlib.util.find_spec(name) for name in ("rclpy", "launch", "launch_ros")),
+    reason="needs launch and launch_ros of an installed ROS 2",
+)
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A prefix in which `ros2 run` would find the nodes of this Python: what an installation has in lib/vidpred_ros."""
+    prefix = tmp_path / "prefix"
+    index = prefix / "share" / "ament_index" / "resource_index" / "packages"
+    index.mkdir(parents=True)
+    (index / "vidpred_ros").touch()
+    (prefix / "lib" / "vidpred_ros").mkdir(parents=True)
+    for name in ("predictor", "camera"):
+        program = prefix / "lib" / "vidpred_ros" / name
+        program.write_text(f'#!/bin/sh\nexec {sys.executable} -m vidpred_ros.nodes.{name} "$@"\n')
+        program.chmod(0o755)
+    others = os.environ.get("AMENT_PREFIX_PATH")
+    monkeypatch.setenv("AMENT_PREFIX_PATH", f"{prefix}:{others}" if others else str(prefix))
+    monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path / "log"))
+    yield prefix
+
+
+@needs_launch
+def test_the_launch_file_starts_both_nodes_and_ends_them_on_sigint(installed: Path, tmp_path: Path) -> None:
+    from helpers.ros import Graph
+    from lifecycle_msgs.msg import Transition
+    from sensor_msgs.msg import Image
+
+    graph = Graph(tmp_path)
+    arguments = [
+        "source:=synthetic:seed=1,seconds=2,rate=20,width=64,height=64",
+        "namespace:=front",
+        "model:=copy_last",
+        "steps:=3",
+    ]
+    log = tmp_path / "launch.log"
+    with log.open("wb") as output:
+        launch = subprocess.Popen(
+            [sys.executable, "-c", LAUNCH, *arguments],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "ROS_DOMAIN_ID": str(graph.domain)},
+            start_new_session=True,
+        )
+    try:
+        images = graph.listen(Image, "/front/camera/image_raw")
+        futures = graph.listen(Image, "/front/predictor/future/step_3/image")
+        graph.until(lambda: images and futures, "camera and futures in the namespace")
+        assert graph.change_state(Transition.TRANSITION_DEACTIVATE, "/front/predictor")
+        graph.spin(2.0)
+        assert graph.state("/front/predictor") == "inactive", (
+            "nothing activates it again behind the user's back"
+        )
+        os.killpg(launch.pid, signal.SIGINT)
+        assert launch.wait(40) == 0
+    finally:
+        if launch.poll() is None:
+            os.killpg(launch.pid, signal.SIGKILL)
+        graph.close()
+    text = log.read_text()
+    assert text.count("process has finished cleanly") == 2, text
+
+
+@needs_launch
+def test_the_launch_file_s_arguments_reach_the_nodes(
+    installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+    from launch.launch_description_sources import get_launch_description_from_python_launch_file
+
+    from launch import LaunchContext
+
+    def entities(**given: str) -> list:
+        description = get_launch_description_from_python_launch_file(str(LAUNCH_FILE))
+        context = LaunchContext()
+        context.launch_configurations.update(given)
+        made = []
+        for entity in description.entities:
+            if isinstance(entity, DeclareLaunchArgument):
+                entity.execute(context)
+                assert entity.description
+            if isinstance(entity, OpaqueFunction):
+                made += entity.execute(context)
+        return made
+
+    monkeypatch.delenv(PROFILE_VARIABLE, raising=False)
+    predictor = [entity for entity in entities() if not isinstance(entity, SetEnvironmentVariable)]
+    assert [entity.node_executable for entity in predictor] == ["predictor"], (
+        "no camera unless there is a source"
+    )
+    assert any(isinstance(entity, SetEnvironmentVariable) for entity in entities())
+    monkeypatch.setenv(PROFILE_VARIABLE, "/mine.xml")
+    nodes = entities(source="drive.mcap", rviz="true")
+    assert [node.node_executable for node in nodes] == ["predictor", "camera", "rviz2"]
+    renamed = dict(runpy.run_path(str(LAUNCH_FILE))["FUTURES"])
+    assert set(renamed) == set(displayed()) - {"/camera/image_raw"}, "all displays follow the namespace"
+    assert all(not topic.startswith("/") for topic in renamed.values())
