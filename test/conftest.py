@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -14,6 +15,14 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # The same examples in every run, and no limit on their time: a busy machine is no defect.
 settings.register_profile("vidpred", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("vidpred")
+
+#: A car that only runs exported engines has no torch.
+WITHOUT_TORCH = importlib.util.find_spec("torch") is None
+collect_ignore = ["networks", "training"] if WITHOUT_TORCH else []
+
+
+def pytest_report_header() -> list[str]:
+    return ["torch is not installed: leaving out test/networks and test/training"] if WITHOUT_TORCH else []
 
 
 @pytest.fixture(scope="session")
