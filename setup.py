@@ -77,6 +77,7 @@ setup(
         "safetensors>=0.4",
         "scikit-image>=0.19",
         "typer>=0.12",
+        "typing_extensions>=4.6",
     ],
     extras_require={
         "ros": ROS_WHEELS,  # only where ROS 2 is not installed
