@@ -87,3 +87,31 @@ def test_a_mistake_is_one_message_and_exit_code_2(tmp_path, words, complaint):
 def test_an_unknown_option_is_exit_code_2():
     assert vidpred("evaluate", SOURCE, "--stepps", 3).returncode == 2
     assert vidpred("evaluate", SOURCE, "--steps", 0).returncode == 2
+
+
+def test_demo_runs_a_real_graph_and_reports_on_it(tmp_path):
+    pytest.importorskip("rclpy")
+    answer = vidpred("demo", "--model", "optical_flow", "--seconds", 4, "--steps", 2, "--out", tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    results = json.loads((tmp_path / "metrics.json").read_text())
+    assert results["protocol"]["mode"].startswith("Live")
+    assert results["transport"]["camera_frames_sent"] == results["frames"] == 40
+    assert results["latency_ms"]["median"] > 0
+    assert results["horizons"][1]["methods"]["predictor"]["ssim"] > 0.2
+    assert "camera frames lost" in answer.stdout
+    for name in ("report.html", "filmstrip.png", "forecast.mp4"):
+        assert (tmp_path / name).stat().st_size > 0
+
+
+def test_demo_without_ros_says_what_to_do(tmp_path):
+    script = (
+        "import importlib.util as u, sys; find = u.find_spec; "
+        "u.find_spec = lambda name, *rest: None if name == 'rclpy' else find(name, *rest); "
+        f"from vidpred_ros import cli; sys.argv = ['vidpred', 'demo', '-m', 'copy_last', '-o', {str(tmp_path)!r}]; cli.main()"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", script], check=False, capture_output=True, text=True, cwd=ROOT
+    )
+    assert answer.returncode == 2
+    assert "needs ROS 2" in answer.stderr
+    assert "Traceback" not in answer.stderr

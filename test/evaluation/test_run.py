@@ -67,7 +67,7 @@ def test_filmstrip_holds_the_frames(evaluated):
 
 def test_report_is_one_file(evaluated):
     page = (evaluated[0] / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 3
+    assert page.count("data:image/jpeg;base64,") == 3
     assert not re.search(r"""(src|href)=["'](?!data:|#)""", page)
     assert f"vidpred evaluate {SOURCE}" in page
     assert page.count("<svg") == 4  # three curves and the drive
@@ -93,14 +93,23 @@ def test_latency_leaves_the_warm_up_out():
     assert latency_summary([])["median"] is None
 
 
-def test_torch_is_not_imported(tmp_path):
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_torch_is_not_imported(engine, tmp_path, monkeypatch):
+    pytest.importorskip(engine)
+    pytest.importorskip("torch")  # it exports the model, in a process of its own
+    from helpers.models import make_model
+
+    model = make_model(tmp_path)
+    monkeypatch.setenv("VIDPRED_CACHE", str(tmp_path / "cache"))
     code = (
         "import sys; from vidpred_ros.evaluation.run import evaluate; from vidpred_ros.sources import open_source;"
         "from vidpred_ros.predictors import make_predictor; from pathlib import Path;"
-        f"evaluate(open_source({SOURCE!r}), make_predictor('copy_last'), Path({str(tmp_path)!r}), 'x');"
+        f"predictor = make_predictor({str(model)!r}, {engine!r}, 2);"
+        f"results = evaluate(open_source({SOURCE!r}), predictor, Path({str(tmp_path)!r}), 'x');"
+        "assert results['weights_sha256'] and results['engine'].startswith(sys.argv[1]);"
         "assert 'torch' not in sys.modules and 'rclpy' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code, engine], check=True)
 
 
 def test_baselines_on_kitti_are_the_known_ones(real_data, tmp_path):

@@ -20,13 +20,17 @@ from vidpred_ros.commands.common import (
     print_scores,
 )
 
-SOURCE = "synthetic:seed=1,seconds=20"
-
 
 def demo(
     source: Annotated[
-        str, typer.Option("--source", "-s", help="what the camera shows; as for `vidpred evaluate`")
-    ] = SOURCE,
+        str | None,
+        typer.Option(
+            "--source",
+            "-s",
+            help="what the camera shows; as for `vidpred evaluate`",
+            show_default="a synthetic drive",
+        ),
+    ] = None,
     seconds: Annotated[float, typer.Option("--seconds", min=3, help="of camera time")] = 20,
     model: ModelOption = DEFAULT_MODEL,
     engine: EngineOption = None,
@@ -51,6 +55,7 @@ def demo(
     from vidpred_ros.sources import open_source
 
     console = Console()
+    source = source or f"synthetic:seed=1,seconds={seconds:g}"
     drive = open_source(source, topic=topic)
     columns = (
         TextColumn("{task.description}"),
