@@ -70,7 +70,7 @@ setup(
         "onnx>=1.17",
         "opencv-python-headless>=4.6",
         "pydantic>=2",
-        "pillow>=9",
+        "pillow>=10.1",
         "PyYAML>=5.4",
         "rich>=12",
         "rosbags>=0.11",
