@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -17,9 +18,10 @@ from numpy.typing import NDArray
 from vidpred_ros.errors import SourceError
 from vidpred_ros.sources.base import SourceFrame
 from vidpred_ros.sources.synthetic_render import Camera, Renderer
-from vidpred_ros.sources.synthetic_world import World
+from vidpred_ros.sources.synthetic_world import Course, World
 
 PREFIX = "synthetic:"
+EDITION = 1  # count up when the same parameters give other pictures
 START_NS = 1_700_000_000 * 10**9  # stamp of the first frame
 KINDS: dict[str, type] = {"seed": int, "seconds": float, "rate": float, "width": int, "height": int, "noise": float}
 
@@ -40,11 +42,9 @@ class SyntheticDrive:
                 raise SourceError(f"synthetic drive: {key}={given[key]} is out of range; it must lie between {low} and {high}")
         self.seed, self.seconds, self.rate_hz, self.width, self.height, self.noise = seed, seconds, rate, width, height, noise
         self.name = PREFIX + ",".join(f"{key}={value:g}" if key != "seed" else f"seed={seed}" for key, value in given.items())
-        self._world = World(seed, seconds)
-        focal = self._world.focal * width
+        self._course = Course(seed, seconds)
+        focal = self._course.focal * width
         self.camera = Camera(focal, focal, (width - 1) / 2, (height - 1) / 2, width, height)
-        self._renderer = Renderer(self._world, self.camera)
-        self._grain = np.random.default_rng([seed, 99]).standard_normal((height + 64, width + 64, 3), np.float32) * np.float32(noise)
 
     @classmethod
     def parse(cls, text: str) -> SyntheticDrive:
@@ -60,6 +60,15 @@ class SyntheticDrive:
                 raise SourceError(f"{text}: {key} needs {'a whole' if KINDS[key] is int else 'a'} number, got {value!r}") from None
         return cls(**values)
 
+    @cached_property
+    def _renderer(self) -> Renderer:  # takes a second or two; poses and stamps do without
+        return Renderer(World(self._course), self.camera)
+
+    @cached_property
+    def _grain(self) -> NDArray[np.float32]:
+        shape = (self.height + 64, self.width + 64, 3)
+        return np.random.default_rng([self.seed, 99]).standard_normal(shape, np.float32) * np.float32(self.noise)
+
     def __len__(self) -> int:
         return max(1, round(self.seconds * self.rate_hz))
 
@@ -68,8 +77,8 @@ class SyntheticDrive:
             yield self.frame(i)
 
     def fingerprint(self) -> str:
-        """sha256 of the parameters, which fix every pixel."""
-        return hashlib.sha256(self.name.encode()).hexdigest()
+        """sha256 of the parameters and the edition of the code, which together fix every pixel."""
+        return hashlib.sha256(f"{self.name},edition={EDITION}".encode()).hexdigest()
 
     @property
     def intrinsics(self) -> tuple[float, float, float, float]:
@@ -82,19 +91,19 @@ class SyntheticDrive:
     def pose(self, i: int) -> NDArray[np.float64]:
         """4x4 camera-to-world matrix of frame i (metres; camera x right, y down, z forward; world z up, ground at 0)."""
         t = i / self.rate_hz
-        world = self._world
-        size, period, phase = world.wander
-        s = float(world.drive.distance(t))
-        d = -world.plan.lane / 2 + size * np.sin(2 * np.pi * t / period + phase)
+        course = self._course
+        size, period, phase = course.wander
+        s = float(course.drive.distance(t))
+        d = -course.plan.lane / 2 + size * np.sin(2 * np.pi * t / period + phase)
         drift = size * 2 * np.pi / period * np.cos(2 * np.pi * t / period + phase) / 12.0
-        x, y, heading = world.road.to_world(s, d)
-        heading = heading + drift * min(float(world.drive.speed(t)) / 12.0, 1.0)
-        pitch = world.pitch + 0.004 * np.sin(2 * np.pi * t / 1.7 + phase)
+        x, y, heading = course.road.to_world(s, d)
+        heading = heading + drift * min(float(course.drive.speed(t)) / 12.0, 1.0)
+        pitch = course.pitch + 0.004 * np.sin(2 * np.pi * t / 1.7 + phase)
         forward = np.array([np.cos(heading) * np.cos(pitch), np.sin(heading) * np.cos(pitch), -np.sin(pitch)])
         right = np.array([np.sin(heading), -np.cos(heading), 0.0])
         pose = np.eye(4)
         pose[:3, :3] = np.stack([right, np.cross(forward, right), forward], axis=1)
-        pose[:3, 3] = x, y, world.camera_height
+        pose[:3, 3] = x, y, course.camera_height
         return pose
 
     def frame(self, i: int) -> SourceFrame:
@@ -112,7 +121,7 @@ class SyntheticDrive:
 
     def _tone_curve(self, t: float) -> NDArray[np.uint8]:
         """What the camera makes of 0..255 at time t: its exposure drifts, and it deepens the contrast."""
-        size, period, phase = self._world.exposure
+        size, period, phase = self._course.exposure
         level = np.arange(256) / 255 * (1 + size * np.sin(2 * np.pi * t / period + phase))
-        curve = level + self._world.contrast * level * (1 - level) * (2 * level - 1)
+        curve = level + self._course.contrast * level * (1 - level) * (2 * level - 1)
         return np.clip(curve * 255 + 0.5, 0, 255).astype(np.uint8)

@@ -59,7 +59,7 @@ def ground_strip(rng: Generator, plan: Layout) -> Array:
     if plan.style != "country":
         image = np.where((side < plan.kerb + 0.18)[..., None], kerb_stone, image)
 
-    tone = rng.uniform(82, 122)
+    tone = rng.uniform(92, 142)
     asphalt = tone + 6.5 * grain + 4.5 * medium + 6 * broad
     asphalt -= 9 * np.exp(-(((side - plan.lane * 0.5) / 0.35) ** 2))  # oil and rubber in the middle of the lane
     asphalt += 5 * np.exp(-((np.abs(side - plan.lane * 0.5) - 0.8) / 0.25) ** 2)  # polished wheel tracks

@@ -15,14 +15,14 @@ Floats = NDArray[np.float64]
 KEEP_LABEL = 254  # a decal on the ground, which changes the colour but not the class
 SIGHT = 170.0  # metres: nothing farther ahead is drawn
 REACH = {  # metres at which a thing has faded away, for a focal length of 192 pixels, where it would be but 2 or 3 pixels wide
-    classes.CAR: 95.0,
+    classes.CAR: 85.0,
     classes.TRUCK: 120.0,
     classes.BUS: 120.0,
     classes.PERSON: 75.0,
     classes.POLE: 90.0,
     classes.TRAFFIC_SIGN: 80.0,
     classes.FENCE: 110.0,
-    KEEP_LABEL: 60.0,
+    KEEP_LABEL: 40.0,
 }
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidpred_ros import semantics as classes
-from vidpred_ros.sources.synthetic_ground import HALF_WIDTH, PERIOD
+from vidpred_ros.sources.synthetic_ground import HALF_WIDTH, PERIOD, ground_classes
 from vidpred_ros.sources.synthetic_quads import KEEP_LABEL, SIGHT, Quads
 from vidpred_ros.sources.synthetic_textures import Array
 from vidpred_ros.sources.synthetic_world import World
@@ -79,7 +79,7 @@ class Piece(NamedTuple):
     box: list[int]  # x0, y0, x1, y1 in pixels
     level: tuple[int, int]
     warp: NDArray[np.float64]  # 3x3, pixel of the box to texel
-    plane: NDArray[np.float64]  # inverse depth = plane . (x, y, 1), with the pixel of the whole picture
+    plane: list[float]  # inverse depth = plane . (x, y, 1), with the pixel of the whole picture
     fade: np.float32
 
 
@@ -93,11 +93,13 @@ class Renderer:
         self._unproject = np.linalg.inv(self.matrix)
         self._textures = [Pyramid(t) for t in world.textures]
         self._texture_sizes = np.array([t.shape[1::-1] for t in world.textures], np.float64)
-        self._simple = camera.fx * 0.18  # metres at which a car is about 8 pixels high
+        self._simple = camera.fx * 0.14  # metres at which a car is about 11 pixels high
+        self._ground_classes = ground_classes(world.plan)
         self._strip = Pyramid(world.strip, wrap=True)
         self._sky = np.pad(world.sky, ((0, 0), (0, 1), (0, 0)), mode="wrap")
         self._xs = np.arange(camera.width, dtype=np.float32)
         self._ys = np.arange(camera.height, dtype=np.float64)
+        self._column = self._ys.astype(np.float32)[:, None]
         nodes = np.arange(0, camera.width + GRID, GRID, dtype=np.float64)
         place = self._xs / GRID
         left = np.minimum(place.astype(np.int64), len(nodes) - 2)
@@ -170,7 +172,7 @@ class Renderer:
         s_map = np.mod((s - own_s).astype(np.float32) @ self._spread + np.float32(own_s % PERIOD), PERIOD)
         d_map = d.astype(np.float32) @ self._spread
         side = np.abs(d_map)
-        cells = self.world.ground_classes
+        cells = self._ground_classes
         cell = np.minimum(side[per_pixel // 2 :: per_pixel] * (len(cells) / HALF_WIDTH), len(cells) - 1)
         labels[:] = cells[cell.astype(np.int32)]
         # Beyond the strip its outer metres are mirrored over and over.
@@ -206,15 +208,19 @@ class Renderer:
         for item in self._visible(pose, shadows):
             x0, y0, x1, y1 = item.box
             part = dark[y0:y1, x0:x1]
-            plane = item.plane
-            ahead = plane[0] * self._xs[x0:x1] + (plane[1] * self._ys[y0:y1] + plane[2])[:, None] > 0
-            np.maximum(part, self._warped(item)[..., 3] * ahead, out=part)
+            np.maximum(part, self._warped(item)[..., 3] * (self._depth(item) > 0), out=part)
         image *= 1 - SHADOW[:, None, None] * dark
 
     def _paint_things(self, image: Array, labels: NDArray[np.uint8], inverse: Array, pose: NDArray[np.float64], quads: Quads) -> None:
         shade = np.pad(quads.shade, ((0, 0), (0, 1)), constant_values=1)[..., None, None]
         for item in self._visible(pose, quads):
             self._blend(image, labels, inverse, item, int(quads.label[item.number]), shade[item.number])
+
+    def _depth(self, item: Piece) -> Array:
+        """Inverse depth of the piece's plane in its box."""
+        x0, y0, x1, y1 = item.box
+        a, b, c = item.plane
+        return a * self._xs[x0:x1] + (b * self._column[y0:y1] + c)
 
     def _warped(self, item: Piece) -> Array:
         x0, y0, x1, y1 = item.box
@@ -256,9 +262,10 @@ class Renderer:
         order = np.argsort(-far, kind="stable")
         solve = np.linalg.inv(self.matrix @ frame[number[order]])
         pieces = self._pieces(solve, start[order], stop[order], quads.texture[number[order]])
+        planes = solve[:, 2].tolist()
         for owner, box, level, warp in zip(*pieces, strict=True):
             n = int(number[order[owner]])
-            yield Piece(n, int(quads.texture[n]), box, level, warp, solve[owner, 2], np.float32(fade[n]))
+            yield Piece(n, int(quads.texture[n]), box, level, warp, planes[owner], np.float32(fade[n]))
 
     def _pieces(
         self, solve: NDArray[np.float64], start: NDArray[np.int64], stop: NDArray[np.int64], texture: NDArray[np.int64]
@@ -314,8 +321,7 @@ class Renderer:
         """Paint where the piece is nearer than what is there; where it covers more than half, it also sets class and depth."""
         x0, y0, x1, y1 = item.box
         window = (slice(y0, y1), slice(x0, x1))
-        plane = item.plane
-        depth = np.float32(plane[0]) * self._xs[x0:x1] + (plane[1] * self._ys[y0:y1] + plane[2]).astype(np.float32)[:, None]
+        depth = self._depth(item)
         behind = inverse[window]
         seen = depth > behind * np.float32(0.98 if label == KEEP_LABEL else 0.9995)
         layer = self._warped(item).transpose(2, 0, 1) * (shade * item.fade) * seen

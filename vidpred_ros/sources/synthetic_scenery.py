@@ -14,7 +14,7 @@ from vidpred_ros.sources.synthetic_ground import Layout
 from vidpred_ros.sources.synthetic_quads import KEEP_LABEL, Floats, QuadList, Quads
 from vidpred_ros.sources.synthetic_road import LEAD, Road
 from vidpred_ros.sources.synthetic_textures import Array
-from vidpred_ros.sources.synthetic_vehicles import Vehicle, vehicle
+from vidpred_ros.sources.synthetic_vehicles import Vehicle, fleet
 
 UP = np.array([0.0, 0.0, 1.0])
 
@@ -26,6 +26,7 @@ class Light:
     sunny: bool
     shadow: Floats  # 3, on the ground
     haze: Array  # 3, colour of the horizon
+    zenith: Array  # 3, colour of the sky above
     tint: Array  # 3, colour of the light
 
     def on_wall(self, outward: Floats) -> float:
@@ -87,9 +88,9 @@ class Scenery:
         u = left * size[0] * (1 if mirror else -1)
         self._put(s, foot + UP * (base + size[1]) - u / 2, u, -UP * size[1], texture, label, self._light.on_wall(-ahead) * tint, True, reach)
         if shadow and self._light.sunny:
-            reach = self._light.shadow * size[1]
-            wide = np.cross(UP, reach / np.linalg.norm(reach)) * size[0]
-            self._dark.add(foot + reach - wide / 2, wide, -reach, texture, KEEP_LABEL, two_sided=True)
+            fall = self._light.shadow * size[1]
+            wide = np.cross(UP, fall / np.linalg.norm(fall)) * size[0]
+            self._dark.add(foot + fall - wide / 2, wide, -fall, texture, KEEP_LABEL, two_sided=True)
             self._dark_s.append(s)
 
     def _houses(self, rng: Generator) -> None:
@@ -136,23 +137,23 @@ class Scenery:
         if not self._light.sunny:
             return
         foot, ahead, left = self._frame(s, side * setback)
-        wide, back, reach = ahead * size[0], side * left * deep, self._light.shadow * size[1]
+        wide, back, fall = ahead * size[0], side * left * deep, self._light.shadow * size[1]
         corner = foot - wide / 2
-        for origin, u, v in ((corner, wide, reach), (corner, back, reach), (corner + wide, back, reach), (corner + reach, wide, back)):
+        for origin, u, v in ((corner, wide, fall), (corner, back, fall), (corner + wide, back, fall), (corner + fall, wide, back)):
             self._dark.add(origin, u, v, self._black, KEEP_LABEL, two_sided=True)
             self._dark_s.append(s)
 
     def _garden_edges(self, rng: Generator, side: int) -> None:
-        hedges = [self.texture(tex.hedge(rng, 5.0, 1.3)) for _ in range(2)]
-        fences = [self.texture(tex.fence(rng, 5.0, 1.1)) for _ in range(2)]
+        hedges = [self.texture(tex.hedge(rng, 7.5, 1.3)) for _ in range(2)]
+        fences = [self.texture(tex.fence(rng, 7.5, 1.1)) for _ in range(2)]
         s = -LEAD
         while s < self._length:
             if (draw := rng.random()) < 0.75:
                 texture, tall, label = (hedges[int(rng.integers(2))], 1.3, classes.VEGETATION)
                 if draw > 0.45:
                     texture, tall, label = (fences[int(rng.integers(2))], 1.1, classes.FENCE)
-                for k in range(3):
-                    self._along(s + 5 * k, side * (self._plan.walk + 0.35), (5.05, tall), texture, label, side, two_sided=True)
+                for k in range(2):
+                    self._along(s + 7.5 * k, side * (self._plan.walk + 0.35), (7.55, tall), texture, label, side, two_sided=True)
             s += 15 + rng.choice([0.0, 4.0])
 
     def _woods(self, rng: Generator) -> None:
@@ -172,7 +173,8 @@ class Scenery:
                 s += rng.uniform(20, 60)
 
     def _trees(self, rng: Generator) -> None:
-        pool = [self.texture(tex.tree(rng, 5.5, 7.5)) for _ in range(6)]
+        fronts = [self.texture(tex.tree(rng, 5.5, 7.5)) for _ in range(5)]
+        backs = [self.texture(tex.tree(rng, 5.5, 7.5, trunk=False)) for _ in range(3)]
         for side in (-1, 1):
             s = -LEAD + rng.uniform(0, 8)
             while s < self._length:
@@ -181,11 +183,11 @@ class Scenery:
                     d = self._plan.kerb + 0.9
                 scale, tint = rng.uniform(0.75, 1.3), rng.uniform(0.8, 1.15)
                 for layer, back in ((0, 0.9), (1, 0.0)):  # two crowns one behind the other give the tree some depth
-                    texture = pool[int(rng.integers(len(pool)))]
+                    texture = int(rng.choice(fronts if layer else backs))
                     place = side * d + rng.uniform(-0.2, 0.2) * (1 - layer)
                     tone, flip = tint * (0.8 if layer == 0 else 1.0), bool(rng.random() < 0.5)
                     self._across(s + back, place, (5.5 * scale, 7.5 * scale), texture, classes.VEGETATION, tone, mirror=flip,
-                                 shadow=layer == 1, reach=None if layer else 60.0)  # fmt: skip
+                                 shadow=layer == 1, reach=None if layer else 45.0)  # fmt: skip
                 s += rng.choice([9.0, 12.0, 24.0]) * rng.uniform(0.85, 1.3)
 
     def _street_furniture(self, rng: Generator) -> None:
@@ -237,7 +239,7 @@ class Scenery:
     def _parked(self, rng: Generator) -> None:
         if self._plan.kerb < self._plan.lane + 1:
             return
-        models = [vehicle(rng, kind) for kind in ("car", "car", "car", "car", "car", "car", "van")]
+        models = fleet(rng, ("car", "car", "car", "car", "car", "car", "van"))
         pool = [self.vehicle_quads(m) for m in models]
         for side in (-1, 1):
             s, density = -LEAD, rng.uniform(0.3, 0.75)

@@ -6,10 +6,12 @@ averaged and interpolated without dark or bright seams at the edge of a shape.
 
 from __future__ import annotations
 
+from functools import partial
+
 import cv2
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float32]
 
@@ -31,7 +33,7 @@ def fractal_noise(rng: Generator, height: int, width: int, cell: float, octaves:
     total = np.zeros((height, width), np.float32)
     for octave in range(octaves):
         total += gain**octave * value_noise(rng, height, width, max(cell / 2**octave, 1.0))
-    return total / max(float(total.std()), 1e-6)
+    return np.asarray(total / max(float(total.std()), 1e-6), np.float32)
 
 
 def solid(rgb: Array, alpha: Array | float = 1.0) -> Array:
@@ -47,10 +49,10 @@ def polygon(size: tuple[int, int], points: list[tuple[float, float]]) -> Array:
     mask = np.zeros((height, width), np.uint8)
     scaled = np.array([[x * width * 16 - 8, y * height * 16 - 8] for x, y in points]).round().astype(np.int32)
     cv2.fillPoly(mask, [scaled], 255, cv2.LINE_AA, 4)
-    return mask.astype(np.float32) / 255
+    return np.asarray(mask, np.float32) / np.float32(255)
 
 
-def blend(image: Array, color: Array | tuple[float, float, float], cover: Array | float) -> None:
+def blend(image: Array, color: ArrayLike, cover: ArrayLike) -> None:
     """Paint a colour over an RGB image in place."""
     cover = np.asarray(cover, np.float32)
     image += (np.asarray(color, np.float32) - image) * (cover[..., None] if cover.ndim else cover)
@@ -112,7 +114,8 @@ def facade(rng: Generator, width_m: float, height_m: float, px_per_m: float = 20
     return solid(image)
 
 
-def box(image: Array, x0: float, y0: float, x1: float, y1: float, color: Array | NDArray[np.float64]) -> None:
+def box(image: Array, x0: float, y0: float, x1: float, y1: float, color: ArrayLike) -> None:
+    """Fill a rectangle given in pixels."""
     image[max(round(y0), 0) : max(round(y1), 0), max(round(x0), 0) : max(round(x1), 0)] = color
 
 
@@ -136,10 +139,14 @@ def plain_wall(rng: Generator, width_m: float, height_m: float, px_per_m: float 
     h, w = round(height_m * px_per_m), round(width_m * px_per_m)
     image = np.empty((h, w, 3), np.float32)
     image[:] = rng.uniform(110, 185) * np.array([1.0, rng.uniform(0.86, 0.98), rng.uniform(0.74, 0.96)])
-    image += (fractal_noise(rng, h, w, 60, 6, 0.8) * 9)[..., None]
-    if rng.random() < 0.7:
-        for _ in range(int(rng.integers(1, 5))):
-            x, y = rng.uniform(0.1, 0.8) * w, rng.uniform(0.1, 0.7) * h
+    image += (fractal_noise(rng, h, w, 60, 6, 0.8) * 6)[..., None]
+    if rng.random() < 0.5:
+        ys, xs = np.mgrid[:h, :w] / px_per_m
+        joint = (np.mod(ys, 0.25) < 0.09) | (np.mod(xs + 0.25 * np.mod(np.floor(ys / 0.25), 2), 0.5) < 0.09)
+        image += (value_noise(rng, h, w, 3, 6) * 7 - 14 * joint)[..., None]
+    for row in range(int(rng.integers(0, 3))):
+        for column in range(int(rng.integers(1, 4))):
+            x, y = (0.15 + 0.25 * column) * w, (0.12 + 0.33 * row) * h
             glass(rng, image, x, y, x + px_per_m * 0.9, y + px_per_m * 1.3, np.array([210, 206, 198]))
     return solid(image)
 
@@ -166,19 +173,18 @@ def roof(rng: Generator, width_m: float, height_m: float, px_per_m: float = 14.0
     return solid(image)
 
 
-def tree(rng: Generator, width_m: float, height_m: float, px_per_m: float = 26.0) -> Array:
-    """A trunk with branches under a crown of leaf clusters, lit from above."""
+def tree(rng: Generator, width_m: float, height_m: float, px_per_m: float = 26.0, trunk: bool = True) -> Array:
+    """A crown of leaf clusters, lit from above, on a trunk (or without one)."""
     h, w = round(height_m * px_per_m), round(width_m * px_per_m)
     trunk_x = w * rng.uniform(0.46, 0.54)
     cover = np.zeros((h, w), np.float32)
     image = np.zeros((h, w, 3), np.float32)
-    thick = rng.uniform(0.018, 0.03) * h
-    trunk = polygon((h, w), [((trunk_x - thick) / w, 1), ((trunk_x + thick) / w, 1), ((trunk_x + thick * 0.5) / w, 0.4),
-                             ((trunk_x - thick * 0.5) / w, 0.4)])  # fmt: skip
-    bark = np.array([92, 78, 64]) * rng.uniform(0.6, 1.0)
-    bark_map = bark * (1 + 0.16 * value_noise(rng, h, w, 16, 3)[..., None])
-    image += (bark_map - image) * trunk[..., None]
-    cover = np.maximum(cover, trunk)
+    if trunk:
+        foot, tip = rng.uniform(0.022, 0.035) * h / w, 0.012 * h / w
+        x = trunk_x / w
+        cover = polygon((h, w), [(x - foot, 1), (x + foot, 1), (x + tip, 0.4), (x - tip, 0.4)])
+        bark = np.array([92, 78, 64]) * rng.uniform(0.6, 1.0) * (1 + 0.16 * value_noise(rng, h, w, 16, 3)[..., None])
+        image += bark * cover[..., None]
     leaf = np.array([rng.uniform(50, 96), rng.uniform(76, 104), rng.uniform(30, 48)])
     clusters = 260
     angle, radius = rng.uniform(0, 2 * np.pi, clusters), np.sqrt(rng.random(clusters))
@@ -284,10 +290,17 @@ def traffic_sign(rng: Generator, px: int = 48) -> Array:
     return solid(image, cover)
 
 
+def paint_limb(image: Array, cover: Array, x0: float, y0: float, x1: float, y1: float, r0: float, r1: float, color: ArrayLike) -> None:
+    """From (x0, y0), r0 to either side, to (x1, y1), r1 to either side; all in 0..1 of the picture."""
+    shape = polygon((cover.shape[0], cover.shape[1]), [(x0 - r0, y0), (x0 + r0, y0), (x1 + r1, y1), (x1 - r1, y1)])
+    blend(image, color, shape)
+    np.maximum(cover, shape, out=cover)
+
+
 def pedestrian(rng: Generator, phases: int = 8, px_per_m: float = 64.0) -> list[Array]:
     """One walker, 1.0 m wide and 1.8 m high, seen from the front or the back, in ``phases`` steps of the gait."""
     h, w = round(1.8 * px_per_m), round(1.0 * px_per_m)
-    coat, trousers = rng.uniform(25, 190, 3), rng.uniform(20, 95, 3)
+    coat, trousers = rng.uniform(30, 150) + rng.normal(0, 26, 3), rng.uniform(28, 90) + rng.normal(0, 10, 3)
     skin, hair = np.array([206, 160, 132]) * rng.uniform(0.5, 1.05), np.array([70, 52, 40]) * rng.uniform(0.3, 2.0)
     texture = value_noise(rng, h, w, 5) * 5
     frames = []
@@ -295,11 +308,7 @@ def pedestrian(rng: Generator, phases: int = 8, px_per_m: float = 64.0) -> list[
         swing = np.sin(2 * np.pi * phase / phases)
         image, cover = np.zeros((h, w, 3), np.float32), np.zeros((h, w), np.float32)
 
-        def limb(x0: float, y0: float, x1: float, y1: float, r0: float, r1: float, color: Array) -> None:
-            shape = polygon((h, w), [(x0 - r0, y0), (x0 + r0, y0), (x1 + r1, y1), (x1 - r1, y1)])  # noqa: B023
-            blend(image, color, shape)  # noqa: B023
-            np.maximum(cover, shape, out=cover)  # noqa: B023
-
+        limb = partial(paint_limb, image, cover)
         for side in (-1, 1):
             lift = 0.06 * max(0.0, side * swing)
             foot = 0.5 + side * 0.075 + 0.05 * swing

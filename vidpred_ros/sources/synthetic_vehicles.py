@@ -5,6 +5,7 @@ Vehicle coordinates: metres, origin on the ground below the middle, x forward, y
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -49,8 +50,13 @@ class Vehicle:
     shadow: Face
 
 
-def vehicle(rng: Generator, kind: str) -> Vehicle:
-    """``kind``: car, van, truck or bus."""
+def fleet(rng: Generator, kinds: Sequence[str]) -> list[Vehicle]:
+    """A vehicle of each kind (car, van, truck, bus), no two of one colour."""
+    paints = rng.permutation(len(PAINTS))
+    return [vehicle(rng, kind, np.array(PAINTS[k], np.float32)) for kind, k in zip(kinds, paints, strict=False)]
+
+
+def vehicle(rng: Generator, kind: str, paint: Array) -> Vehicle:
     if kind == "car":
         length, width, height = rng.uniform(3.9, 4.7), rng.uniform(1.7, 1.85), rng.uniform(1.42, 1.62)
         estate = rng.random() < 0.5  # profile (x / length, z / height), front to rear over the top
@@ -65,7 +71,7 @@ def vehicle(rng: Generator, kind: str) -> Vehicle:
         length, width, height = (rng.uniform(7, 9), 2.4, 3.2) if kind == "truck" else (11.5, 2.5, 3.05)
         profile = [(0.5, 0.14), (0.495, 0.45), (0.485, 0.97), (0.46, 1.0), (-0.5, 1.0), (-0.5, 0.14)]
         label = TRUCK if kind == "truck" else BUS
-    paint = np.array(PAINTS[int(rng.integers(len(PAINTS)))], np.float32) * rng.uniform(0.85, 1.1)
+    paint = paint * np.float32(rng.uniform(0.85, 1.1))
     points = [(x * length, z * height) for x, z in profile]
     side = side_view(rng, points, length, height, paint, kind)
     across = across_faces(rng, points, width, height, paint, kind)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
 from vidpred_ros import semantics as classes
 from vidpred_ros.sources import synthetic_ground as ground
@@ -14,7 +13,7 @@ from vidpred_ros.sources import synthetic_textures as tex
 from vidpred_ros.sources.synthetic_quads import KEEP_LABEL, SIGHT, QuadList, Quads
 from vidpred_ros.sources.synthetic_road import Drive, Road
 from vidpred_ros.sources.synthetic_scenery import Light, Scenery
-from vidpred_ros.sources.synthetic_vehicles import Vehicle, vehicle
+from vidpred_ros.sources.synthetic_vehicles import Vehicle, fleet
 
 SHADOW_SIGHT = 70.0
 HEADWAY = 1.4  # seconds between us and the car ahead
@@ -34,33 +33,44 @@ class Mover:
     stride: float = 1.5  # metres of one gait cycle
 
 
-class World:
-    """The street of one seed, long enough for a drive of ``seconds``."""
+class Course:
+    """What a seed decides before anything is drawn: the road, the drive along it, the light and the camera."""
 
     def __init__(self, seed: int, seconds: float) -> None:
-        def rng(topic: int) -> Generator:  # a stream for each topic: a change in one leaves the others as they were
-            return np.random.default_rng([seed, topic])
-
-        self.drive = Drive(rng(0), seconds + 20.0)
+        self.seed = seed
+        self.drive = Drive(self.rng(0), seconds + 20.0)
         self.length = float(self.drive.distance(seconds)) + SIGHT + 80.0
-        self.road = Road(rng(1), self.length + 120.0)
-        look = rng(2)
+        self.road = Road(self.rng(1), self.length + 120.0)
+        look = self.rng(2)
         self.plan = ground.layout(look, str(look.choice(["city", "suburb", "country"], p=[0.4, 0.35, 0.25])))
-        self.strip = ground.ground_strip(look, self.plan)
-        self.ground_classes = ground.ground_classes(self.plan)
-        self.light, self.sky = light_and_sky(look)
+        self.light = daylight(look)
         self.focal = look.uniform(0.62, 0.95)  # focal length, in widths of the picture
         self.camera_height = look.uniform(1.3, 1.7)
         self.pitch = look.uniform(-0.01, 0.03)  # radians down
         self.wander = look.uniform(0.05, 0.25), look.uniform(4, 9), look.uniform(0, 6)  # metres, period in seconds, phase
         self.exposure = look.uniform(0.0, 0.12), look.uniform(5, 11), look.uniform(0, 6)
         self.contrast = look.uniform(0.2, 0.75)
-        self.scenery = Scenery(rng(3), self.road, self.plan, self.light, self.length)
-        self.movers = self._build_movers(rng(4))
+
+    def rng(self, topic: int) -> Generator:
+        """A stream for each topic: a change in one leaves the others as they were."""
+        return np.random.default_rng([self.seed, topic])
+
+
+class World:
+    """The street along a course, with all its pictures drawn."""
+
+    def __init__(self, course: Course) -> None:
+        self.drive, self.road, self.plan, self.light = course.drive, course.road, course.plan, course.light
+        self.strip = ground.ground_strip(course.rng(5), course.plan)
+        sky = course.rng(6)
+        clouds = sky.uniform(0.15, 0.55) if course.light.sunny else 0.85
+        self.sky = tex.sky_panorama(sky, course.light.zenith, course.light.haze, clouds)
+        self.scenery = Scenery(course.rng(3), course.road, course.plan, course.light, course.length)
+        self.movers = self._build_movers(course.rng(4), course.length)
         self.textures = self.scenery.textures
 
-    def _build_movers(self, rng: Generator) -> list[Mover]:
-        models = [vehicle(rng, kind) for kind in ("car", "car", "car", "car", "car", "van", "truck", "bus")]
+    def _build_movers(self, rng: Generator, length: float) -> list[Mover]:
+        models = fleet(rng, ("car", "car", "car", "car", "car", "van", "truck", "bus"))
         pool = [(*self.scenery.vehicle_quads(m), m) for m in models]
         middle = self.plan.lane / 2
         movers = []
@@ -69,7 +79,7 @@ class World:
             movers.append(Mover([near], far, model, -middle, rng.uniform(7, 16), 0.0, leads=True))
         speed = rng.uniform(7, 12)
         s = rng.uniform(25, 60)
-        while s < self.length * 2.2:
+        while s < length * 2.2:
             near, far, model = pool[int(rng.integers(8))]
             movers.append(Mover([near], far, model, middle + rng.uniform(-0.2, 0.2), s, -speed))
             s += 14 + rng.exponential(30)
@@ -78,7 +88,7 @@ class World:
             walkers = [self._walker(rng, blot) for _ in range(7)]
             for side in (-1, 1):
                 s = rng.uniform(0, 15)
-                while s < self.length:
+                while s < length:
                     pace = float(rng.choice([-1, 1])) * rng.uniform(0.9, 1.6)
                     d = side * rng.uniform(self.plan.kerb + 0.7, self.plan.walk - 0.4)
                     movers.append(Mover(walkers[int(rng.integers(len(walkers)))], None, None, d, s, pace))
@@ -122,14 +132,12 @@ class World:
         return everything, Quads.join(shadows) if shadows else everything[:0]
 
 
-def light_and_sky(rng: Generator) -> tuple[Light, NDArray[np.float32]]:
-    """Sunny or overcast, and the panorama of the sky that goes with it."""
+def daylight(rng: Generator) -> Light:
+    """Sunny or overcast."""
     sunny = bool(rng.random() < 0.65)
     horizon = np.array([206.0, 218.0, 230.0]) * rng.uniform(0.88, 1.04)
-    blue = np.array([58.0, 116.0, 200.0]) * rng.uniform(0.85, 1.2)
-    zenith = blue if sunny else np.array([168.0, 176.0, 188.0]) * rng.uniform(0.85, 1.1)
+    zenith = np.array([58.0, 116.0, 200.0] if sunny else [168.0, 176.0, 188.0]) * rng.uniform(0.85, 1.15)
     azimuth, elevation = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(32, 62))
     shadow = np.array([np.cos(azimuth), np.sin(azimuth), 0.0]) / np.tan(elevation)
-    tint = np.array([1.0, 1.0, 1.0]) + np.array([0.05, 0.0, -0.06]) * rng.uniform(-1, 1)
-    sky = tex.sky_panorama(rng, zenith.astype(np.float32), horizon.astype(np.float32), rng.uniform(0.15, 0.55) if sunny else 0.85)
-    return Light(sunny, shadow, horizon.astype(np.float32), tint.astype(np.float32)), sky
+    tint = 1 + np.array([0.05, 0.0, -0.06]) * rng.uniform(-1, 1)
+    return Light(sunny, shadow, horizon.astype(np.float32), zenith.astype(np.float32), tint.astype(np.float32))
