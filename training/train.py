@@ -15,6 +15,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
+import cv2
 import numpy as np
 import torch
 import torch.distributed as dist
@@ -191,6 +192,7 @@ def load_data(recipe: Recipe) -> tuple[ClipDataset, list[Sequence]]:
 def run(recipe: Recipe, out: Path) -> Path:
     """Train to ``recipe.steps`` and return the last checkpoint."""
     out.mkdir(parents=True, exist_ok=True)
+    cv2.setNumThreads(1)  # before any other call: a forked loader hangs on a thread pool that OpenCV made before it
     dataset, held_out = load_data(recipe)
     trainer = Trainer(recipe, out)
     resumed, chief = trainer.resume(), trainer.rank == 0

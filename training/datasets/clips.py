@@ -63,7 +63,6 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
         return self.length
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        cv2.setNumThreads(1)  # one process of many: threads within threads only get in the way
         frames, flows = self._banked(index % self.data.bank) if self.data.bank else self._clip(index)
         rng = np.random.default_rng((self.seed, index, 1))
         light = self._light(rng)

@@ -1,0 +1,102 @@
+"""Engines by name: `open_engine(model, "openvino", kind="stream", steps=5)`.
+
+A released model holds weights; an engine for ONNX needs a file made from them. It is exported once, by a process of its
+own, and kept in the cache under the weights' hash; the file's metadata is checked each time.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+from vidpred_ros.engines.base import (
+    ENGINES,
+    EXPORT_VERSION,
+    Arrays,
+    Engine,
+    bf16_is_native,
+    cache_folder,
+    installed_engines,
+)
+from vidpred_ros.errors import EngineError
+from vidpred_ros.models import ReleasedModel
+
+__all__ = ["ENGINES", "Arrays", "Engine", "cached_file", "installed_engines", "open_engine", "open_file"]
+
+log = logging.getLogger(__name__)
+#: An export takes seconds; this long means that something hangs.
+EXPORT_TIMEOUT_S = 600
+
+
+def choose(name: str | None) -> str:
+    """The engine of that name, or the best that is installed. Raises EngineError with what to install."""
+    there = installed_engines()
+    if name is None:
+        if not there:
+            raise EngineError("no inference engine is installed: pip install openvino (or onnxruntime, or torch)")
+        return there[0]
+    if name not in ENGINES:
+        raise EngineError(f"unknown engine {name!r}; known: {', '.join(ENGINES)}; installed: {', '.join(there)}")
+    if name not in there:
+        raise EngineError(f"engine {name!r} is not installed: pip install {ENGINES[name]} (installed: {there})")
+    return name
+
+
+def cached_file(model: ReleasedModel, kind: str, steps: int) -> Path:
+    """Where the exported file of a graph is kept."""
+    name = f"{model.id}-{model.card.weights_sha256[:12]}-{kind}-k{steps}-v{EXPORT_VERSION}.onnx"
+    return cache_folder() / name
+
+
+def exported_file(model: ReleasedModel, kind: str, steps: int) -> Path:
+    """The exported file, made now if it is not there. Raises EngineError when it cannot be made."""
+    _ = model.verified_weights  # a model that changed under its exported file must not run
+    path = cached_file(model, kind, steps)
+    if path.is_file():
+        return path
+    if importlib.util.find_spec("torch") is None:
+        raise EngineError(
+            f"{path} is not there and torch, which makes it, is not installed: run `python -m vidpred_ros.engines.export "
+            f"{model.id} --kind {kind} --steps {steps}` where torch is, and copy the file here"
+        )
+    log.info("exporting %s (%s, K=%d) to %s: some seconds, once", model.id, kind, steps, path)
+    command = [sys.executable, "-m", "vidpred_ros.engines.export", str(model.folder), "--kind", kind]
+    command += ["--steps", str(steps), "--out", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=EXPORT_TIMEOUT_S, check=False)
+    if done.returncode != 0:
+        tail = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
+        raise EngineError(f"exporting {model.id} failed: {' '.join(tail).removeprefix('error: ')}")
+    return path
+
+
+def open_file(name: str, path: Path, precision: str | None = None) -> Engine:
+    """Run an exported file on an ONNX engine. Raises EngineError for a file that is missing, damaged or not ours."""
+    if name == "openvino":
+        from vidpred_ros.engines.openvino_engine import OpenvinoEngine
+
+        return OpenvinoEngine(path, precision or ("bf16" if bf16_is_native() else "fp32"))
+    from vidpred_ros.engines.onnxruntime_engine import OnnxruntimeEngine
+
+    return OnnxruntimeEngine(path)
+
+
+def open_engine(
+    model: ReleasedModel, name: str | None = None, kind: str = "stream", steps: int = 1, precision: str | None = None
+) -> Engine:
+    """The engine of that name (None: the best on this machine) for one graph of a model.
+
+    ``precision`` "fp32" or "bf16" is for OpenVINO; None takes bf16 where the processor has it.
+    """
+    name = choose(name)
+    if name == "torch":
+        from vidpred_ros.engines.torch_engine import TorchEngine
+
+        return TorchEngine(model, kind, steps)
+    engine = open_file(name, exported_file(model, kind, steps), precision)
+    if engine.metadata.get("vidpred.weights_sha256") != model.card.weights_sha256:
+        engine.close()
+        raise EngineError(f"{cached_file(model, kind, steps)} was made from other weights; delete it and start again")
+    return engine

@@ -29,7 +29,7 @@ class PixelHead(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(channels, 3, 3, padding=1)
 
-    def forward(self, d: Tensor, last: Tensor, flow: Tensor | None, steps: Sequence[int]) -> tuple[Tensor, None]:
+    def forward(self, d: Tensor, frames: Tensor, flows: Tensor | None, steps: Sequence[int]) -> tuple[Tensor, None]:
         return torch.sigmoid(self.conv(d)).float()[:, None], None
 
 
@@ -58,41 +58,46 @@ class StepPixelHead(nn.Module):
         super().__init__()
         self.trunk = StepTrunk(channels, 3, 3)
 
-    def forward(self, d: Tensor, last: Tensor, flow: Tensor | None, steps: Sequence[int]) -> tuple[Tensor, None]:
+    def forward(self, d: Tensor, frames: Tensor, flows: Tensor | None, steps: Sequence[int]) -> tuple[Tensor, None]:
         shared = self.trunk.shared(d)
-        return torch.stack([torch.sigmoid(self.trunk(shared, last, k)) for k in steps], dim=1), None
+        return torch.stack([torch.sigmoid(self.trunk(shared, frames[:, -1], k)) for k in steps], dim=1), None
 
 
 class WarpHead(nn.Module):
     """Backward flow, mask and synthesised pixels; untrained it returns the motion prior's forecast unchanged.
 
     velocity v = prior + correction(d_1); paths P_k follow v for k steps; for each k a further correction D_k, a mask m_k
-    and colours c_k are predicted from d_1, P_k and the last frame sampled along P_k, and the frame is
-    x_k = W_k + (1 - m_k) c_k with W_k the last frame sampled bicubically at p + P_k(p) + D_k(p): the mask says where the
-    warped pixel stands, elsewhere the synthesised change c_k is added. Without a motion prior the prior is 0.
+    and colours c_k are predicted, and the frame is x_k = W_k + (1 - m_k) c_k with W_k the last frame sampled
+    bicubically at p + P_k(p) + D_k(p): the mask says where the warped pixel stands, elsewhere the synthesised change c_k
+    is added. They are predicted from d_1, P_k, and, sampled along P_k, the last frame, the error that the prior made
+    when it foretold the last frame from the one before, and the prior's change since then: where it failed a moment ago
+    it is likely to fail again. Without a motion prior the prior is 0.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.velocity = nn.Conv2d(channels, 2, 3, padding=1)
-        self.trunk = StepTrunk(channels, 3 + 2, 2 + 1 + 3)
+        self.trunk = StepTrunk(channels, 3 + 3 + 2 + 2, 2 + 1 + 3)
         for conv in (self.velocity, self.trunk.out):
             nn.init.zeros_(conv.weight)
             if conv.bias is not None:
                 nn.init.zeros_(conv.bias)
 
-    def forward(self, d: Tensor, last: Tensor, flow: Tensor | None, steps: Sequence[int]) -> tuple[Tensor, Tensor]:
-        velocity = FLOW_UNIT * self.velocity(d).float()
-        if flow is not None:
-            velocity = velocity + flow
-        paths = extrapolate(velocity, max(steps))
+    def forward(self, d: Tensor, frames: Tensor, flows: Tensor | None, steps: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """``frames`` and ``flows`` (B, T, ...) end with the newest frame; the last two of each are used."""
+        before, last = frames[:, -2], frames[:, -1]
+        if flows is None:
+            flows = frames.new_zeros(len(frames), 2, 2, *frames.shape[-2:])
+        prior_before, prior = flows[:, -2], flows[:, -1]
+        evidence = torch.cat([last, last - warp(before, prior_before, mode="bilinear"), (prior - prior_before) / FLOW_UNIT], 1)
+        paths = extrapolate(prior + FLOW_UNIT * self.velocity(d).float(), max(steps))
         shared = self.trunk.shared(d)
-        frames, motions = [], []
+        futures, motions = [], []
         for k in steps:
             path = paths[k - 1]
-            hints = torch.cat([warp(last, path, mode="bilinear"), path / (4 * FLOW_UNIT)], dim=1)
+            hints = torch.cat([warp(evidence, path, mode="bilinear"), path / (4 * FLOW_UNIT)], dim=1)
             correction, mask, colour = self.trunk(shared, hints, k).split([2, 1, 3], dim=1)
             motion = path + FLOW_UNIT * correction
-            frames.append(warp(last, motion) + torch.sigmoid(-mask) * colour)
+            futures.append(warp(last, motion) + torch.sigmoid(-mask) * colour)
             motions.append(motion)
-        return torch.stack(frames, dim=1), torch.stack(motions, dim=1)
+        return torch.stack(futures, dim=1), torch.stack(motions, dim=1)

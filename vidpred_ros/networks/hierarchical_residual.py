@@ -112,10 +112,10 @@ class HierarchicalResidual(nn.Module):
         """Predict the wanted frames after the window: (B, K, 3, H, W), not clamped while training."""
         self._check(frames, steps)
         if self.config.rollout == "direct":
-            return self._decode(self._states(frames, flows), frames[:, -1], last_flow(flows), steps)[0]
+            return self._decode(self._states(frames, flows), frames, flows, steps)[0]
         futures = []
         for _ in steps:
-            predicted, motion = self._decode(self._states(frames, flows), frames[:, -1], last_flow(flows), (1,))
+            predicted, motion = self._decode(self._states(frames, flows), frames, flows, (1,))
             futures.append(predicted)
             frames = torch.cat([frames[:, 1:], predicted], dim=1)
             if flows is not None and motion is not None:
@@ -136,13 +136,14 @@ class HierarchicalResidual(nn.Module):
     # one frame at a time --------------------------------------------------------------------------------------------
 
     def step(
-        self, frame: Tensor, flow: Tensor | None, past: Mapping[str, Tensor], steps: Sequence[int]
+        self, frames: Tensor, flows: Tensor | None, past: Mapping[str, Tensor], steps: Sequence[int]
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Tree form, direct rollout: take one new frame (B, 3, H, W), predict the frames ``steps``, return what to keep.
+        """Tree form, direct rollout: take one new frame, predict the frames ``steps``, return what to keep.
 
+        ``frames`` (B, 2, 3, H, W) and ``flows`` (B, 2, 2, H, W) are those of the frame before and of the new one.
         ``past[name]`` is the tensor that an earlier call returned under ``name``, ``state_delays()[name]`` frames ago.
         """
-        x = self._inputs(frame[:, None], None if flow is None else flow[:, None]).transpose(1, 2)
+        x = self._inputs(frames[:, 1:], None if flows is None else flows[:, 1:]).transpose(1, 2)
         kept: dict[str, Tensor] = {}
         states = []
         for level, (bottom_up, laterals) in enumerate(zip(self.bottom_up, self.lateral, strict=True)):
@@ -153,7 +154,7 @@ class HierarchicalResidual(nn.Module):
                 kept[name] = now.squeeze(2)
                 now = lateral(torch.cat([past[name].unsqueeze(2), now], dim=2))
             states.append(now.squeeze(2))
-        return self._decode(states, frame, flow, steps)[0], kept
+        return self._decode(states, frames, flows, steps)[0], kept
 
     def state_shapes(self, size: tuple[int, int]) -> dict[str, tuple[int, int, int]]:
         """(C, H, W) of each tensor that ``step`` takes and returns, for frames of ``size`` = (height, width)."""
@@ -176,12 +177,12 @@ class HierarchicalResidual(nn.Module):
         return torch.cat([frames, flows / FLOW_SCALE], dim=2)
 
     def _decode(
-        self, states: list[Tensor], last: Tensor, flow: Tensor | None, steps: Sequence[int]
+        self, states: list[Tensor], frames: Tensor, flows: Tensor | None, steps: Sequence[int]
     ) -> tuple[Tensor, Tensor | None]:
         d: Tensor | None = None
         for state, top_down in zip(reversed(states), reversed(self.top_down), strict=True):
             d = top_down(state if d is None else torch.cat([state, d], dim=1))
-        futures, motion = self.head(d, last, flow, steps)
+        futures, motion = self.head(d, frames, flows, steps)
         return (futures if self.training else futures.clamp(0, 1)), motion
 
     def _check(self, frames: Tensor, steps: Sequence[int]) -> None:
@@ -192,8 +193,3 @@ class HierarchicalResidual(nn.Module):
             raise ValueError(f"steps must lie in 1..{self.config.max_steps}, got {list(steps)}")
         if self.config.rollout == "recursive" and list(steps) != list(range(1, len(steps) + 1)):
             raise ValueError(f"a recursion predicts steps 1, 2, ... K, got {list(steps)}")
-
-
-def last_flow(flows: Tensor | None) -> Tensor | None:
-    """The flow of the newest frame, or None without a motion prior."""
-    return None if flows is None else flows[:, -1]

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from helpers.models import SIZE, make_model
+
+from vidpred_ros.engines import cached_file, exported_file, installed_engines, open_engine, open_file
+from vidpred_ros.engines.export import export
+from vidpred_ros.engines.graph import load_network, make_graph, probe_inputs
+from vidpred_ros.errors import EngineError, ModelError
+from vidpred_ros.models import ReleasedModel
+
+ONNX_ENGINES = ["onnxruntime", "openvino"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> ReleasedModel:
+    return ReleasedModel(make_model(tmp_path_factory.mktemp("models")))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> object:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VIDPRED_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def arrays(model: ReleasedModel, kind: str, steps: int) -> dict[str, np.ndarray]:
+    graph = make_graph(load_network(model), kind, steps)
+    names = graph.inputs(model.card.size)
+    return {n: t.numpy() for n, t in zip(names, probe_inputs(graph, model.card.size, seed=5), strict=True)}
+
+
+@pytest.mark.parametrize("name", ONNX_ENGINES)
+@pytest.mark.parametrize("kind", ["stream", "whole"])
+def test_engines_agree_with_the_unfolded_network(model: ReleasedModel, name: str, kind: str) -> None:
+    """The reference keeps its batch norms and never went through an export."""
+    inputs = arrays(model, kind, 3)
+    network = load_network(model)
+    images = {n: torch.from_numpy(a) for n, a in inputs.items()}
+    with torch.no_grad():
+        if kind == "whole":
+            frames = images["frames"].permute(0, 3, 1, 2)[None] / 255
+            expected = network(frames, images["flows"].permute(0, 3, 1, 2)[None], [1, 2, 3])
+        else:
+            past = {n: images[f"past_{n}"] for n in network.state_delays()}
+            frames, flows = images["frames"].permute(0, 3, 1, 2)[None] / 255, images["flows"].permute(0, 3, 1, 2)[None]
+            expected, kept = network.step(frames, flows, past, [1, 2, 3])
+    engine = open_engine(model, name, kind, 3, precision="fp32")
+    got = engine.infer(inputs)
+    engine.close()
+    assert got["futures"].shape == (3, *SIZE, 3) and got["futures"].dtype == np.float32
+    assert np.abs(got["futures"] - expected[0].permute(0, 2, 3, 1).numpy()).max() < 1e-3
+    if kind == "stream":
+        assert all(np.abs(got[n] - kept[n].numpy()).max() < 1e-3 for n in kept)
+
+
+def test_names_shapes_and_metadata_come_from_the_file(model: ReleasedModel) -> None:
+    path = exported_file(model, "stream", 2)
+    for name in ONNX_ENGINES:
+        engine = open_file(name, path)
+        assert engine.inputs["frames"] == (2, *SIZE, 3) and engine.inputs["flows"] == (2, *SIZE, 2)
+        assert engine.outputs["futures"] == (2, *SIZE, 3)
+        assert engine.metadata["vidpred.weights_sha256"] == model.card.weights_sha256
+        assert set(json.loads(engine.metadata["vidpred.delays"]).values()) == {1, 2, 4}
+        with pytest.raises(EngineError, match="expected"):
+            engine.infer({})
+        inputs = arrays(model, "stream", 2)
+        inputs["frames"] = inputs["frames"][:, :-1]
+        with pytest.raises(EngineError, match="frames is"):
+            engine.infer(inputs)
+
+
+def test_the_exported_graph_has_no_batch_norm(model: ReleasedModel) -> None:
+    graph = onnx.load(exported_file(model, "stream", 2)).graph
+    assert "Conv" in {node.op_type for node in graph.node}
+    assert "BatchNormalization" not in {node.op_type for node in graph.node}
+
+
+def test_an_export_that_differs_is_refused(
+    model: ReleasedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import vidpred_ros.engines.export as module
+
+    def spoiled(path: str, *args: object, **kwargs: object) -> onnx.ModelProto:
+        proto = onnx.ModelProto.FromString(Path(path).read_bytes())
+        conv = next(node for node in proto.graph.node if node.op_type == "Conv")
+        weight = next(w for w in proto.graph.initializer if w.name == conv.input[1])
+        values = onnx.numpy_helper.to_array(weight) * 1.5
+        weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+        return proto
+
+    monkeypatch.setattr(module.onnx, "load", spoiled)
+    with pytest.raises(EngineError, match="differs from torch"):
+        export(model, "stream", 1, tmp_path / "bad.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_truncated_export_is_named(model: ReleasedModel, tmp_path: Path) -> None:
+    whole = exported_file(model, "stream", 2).read_bytes()
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(whole[: len(whole) // 2])
+    for name in ONNX_ENGINES:
+        with pytest.raises(EngineError, match=r"broken\.onnx is no usable ONNX file"):
+            open_file(name, broken)
+
+
+def test_unknown_and_missing_engines(model: ReleasedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(EngineError, match="unknown engine 'cuda'; known: openvino"):
+        open_engine(model, "cuda")
+    monkeypatch.setattr("vidpred_ros.engines.base.ENGINES", {"openvino": "no_such_module"})
+    assert installed_engines() == []
+    with pytest.raises(EngineError, match="pip install openvino"):
+        open_engine(model)
+
+
+def test_weights_that_changed_are_refused_even_with_an_export(tmp_path: Path) -> None:
+    model = ReleasedModel(make_model(tmp_path, "changing"))
+    exported_file(model, "stream", 1)
+    assert cached_file(model, "stream", 1).is_file()
+    data = model.weights.read_bytes()
+    model.weights.write_bytes(data[: len(data) // 2])
+    with pytest.raises(ModelError, match="truncated or changed"):
+        open_engine(ReleasedModel(model.folder), "openvino", "stream", 1)
+
+
+@pytest.mark.parametrize("name", ONNX_ENGINES)
+def test_a_process_that_predicts_never_imports_torch(model: ReleasedModel, name: str) -> None:
+    exported_file(model, "stream", 1)
+    code = (
+        "import sys, numpy as np\n"
+        "from vidpred_ros.predictors import make_predictor\n"
+        "from vidpred_ros.window import FrameWindow\n"
+        f"p = make_predictor({str(model.folder)!r}, {name!r}, 1)\n"
+        f"w = FrameWindow(0.1)\n"
+        f"for i in range(8): w.add(1 + i * 10**8, np.full(({SIZE[0]}, {SIZE[1]}, 3), 10 * i, np.uint8))\n"
+        "assert p.predict(w.window()).horizons[0].frame.shape[2] == 3\n"
+        "print('torch' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

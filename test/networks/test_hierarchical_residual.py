@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from helpers.models import SIZE, random_network
+from pydantic import ValidationError
+from torch.nn import functional as F
+
+from vidpred_ros.networks.config import WINDOW, HierarchicalConfig
+from vidpred_ros.networks.hierarchical_residual import HierarchicalResidual
+
+TREE = {"form": "tree", "width": 0.1, "head": "warp", "motion_prior": "dis", "rollout": "direct", "max_steps": 5}
+
+
+def clip(length: int, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    """Smooth pictures, as a camera's are, and smooth flows of a few pixels."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(length, 5, SIZE[0] // 8, SIZE[1] // 8, generator=generator)
+    smooth = F.interpolate(coarse, SIZE, mode="bilinear")[None]
+    return smooth[:, :, :3], 8 * (smooth[:, :, 3:] - 0.5)
+
+
+@pytest.mark.parametrize("head", ["warp", "pixels"])
+@pytest.mark.parametrize("prior", ["dis", "none"])
+@torch.no_grad()
+def test_streaming_equals_whole_window(head: str, prior: str) -> None:
+    network = random_network(HierarchicalConfig(**TREE | {"head": head, "motion_prior": prior}))
+    frames, flows = clip(20)
+    given = prior == "dis"
+    history: list[dict[str, torch.Tensor]] = []
+    for t in range(20):
+        past = {
+            name: history[t - delay][name] if t >= delay else torch.zeros(1, *network.state_shapes(SIZE)[name])
+            for name, delay in network.state_delays().items()
+        }
+        pair = slice(t - 1, t + 1) if t else [0, 0]
+        streamed, kept = network.step(frames[:, pair], flows[:, pair] if given else None, past, [1, 2, 5])
+        history.append(kept)
+        if t >= WINDOW - 1:
+            window = slice(t - WINDOW + 1, t + 1)
+            whole = network(frames[:, window], flows[:, window] if given else None, [1, 2, 5])
+            assert (streamed - whole).abs().max() <= 1e-5
+            assert whole.std() > 0.01  # a constant would equal itself
+
+
+@pytest.mark.parametrize("form", ["paper", "tree"])
+@pytest.mark.parametrize("head", ["warp", "pixels"])
+@pytest.mark.parametrize("rollout", ["recursive", "direct"])
+def test_every_form_predicts_k_frames_and_learns(form: str, head: str, rollout: str) -> None:
+    config = HierarchicalConfig(form=form, head=head, rollout=rollout, width=0.1, max_steps=5)
+    network = HierarchicalResidual(config).train()
+    frames, _ = clip(WINDOW)
+    futures = network(frames.expand(2, -1, -1, -1, -1), None, [1, 2, 3])
+    assert futures.shape == (2, 3, 3, *SIZE)
+    # a step of gradient descent in small lowers the loss: everything is connected
+    before = (futures - 0.3).abs().mean()
+    before.backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter -= 1e-3 * parameter.grad
+        assert (network(frames.expand(2, -1, -1, -1, -1), None, [1, 2, 3]) - 0.3).abs().mean() < before
+
+
+@pytest.mark.parametrize(("form", "width", "millions"), [("paper", 1.0, 85.6), ("tree", 1.0, 49.0), ("tree", 0.25, 3.1)])
+def test_parameter_counts(form: str, width: float, millions: float) -> None:
+    with torch.device("meta"):
+        network = HierarchicalResidual(
+            HierarchicalConfig(form=form, width=width, head="warp", motion_prior="dis", rollout="direct")
+        )
+    assert sum(p.numel() for p in network.parameters()) / 1e6 == pytest.approx(millions, abs=0.1)
+
+
+@torch.no_grad()
+def test_recursion_feeds_predictions_back() -> None:
+    network = random_network(HierarchicalConfig(form="paper", width=0.1, head="pixels", rollout="recursive"))
+    frames, _ = clip(WINDOW)
+    futures = network(frames, None, [1, 2, 3])
+    window = frames
+    for k in range(3):  # by hand: one step at a time, each frame appended to the window
+        predicted = network(window, None, [1])
+        assert torch.allclose(futures[:, k], predicted[:, 0], atol=1e-6)
+        window = torch.cat([window[:, 1:], predicted], dim=1)
+
+
+@torch.no_grad()
+def test_the_tree_form_sees_all_frames_and_the_paper_form_too() -> None:
+    for form in ("tree", "paper"):
+        network = random_network(HierarchicalConfig(form=form, width=0.1, head="pixels"))
+        frames, _ = clip(WINDOW)
+        base = network(frames, None, [1])
+        for t in range(WINDOW):
+            changed = frames.clone()
+            changed[:, t] = 1 - changed[:, t]
+            assert (network(changed, None, [1]) - base).abs().max() > 1e-6, f"{form}: frame {t} has no effect"
+
+
+def test_an_untrained_warp_head_returns_the_prior() -> None:
+    network = HierarchicalResidual(HierarchicalConfig(**TREE)).eval()
+    frames, _ = clip(WINDOW)
+    frames = F.interpolate(frames[0], scale_factor=1 / 4, mode="area")  # smooth frames
+    frames = F.interpolate(frames, SIZE, mode="bicubic", align_corners=True).clamp(0, 1)[None]
+    flows = torch.zeros(1, WINDOW, 2, *SIZE)
+    flows[:, :, 0] = -2.0  # everything moves two pixels to the right in each frame
+    with torch.no_grad():
+        futures = network(frames, flows, [1, 3])
+    for k, future in zip([1, 3], futures[0], strict=True):
+        assert torch.allclose(future[..., 2 * k :], frames[0, -1, :, :, : -2 * k], atol=2e-5)
+
+
+def test_noise_is_in_the_upper_two_modules_and_in_training_only() -> None:
+    network = random_network(HierarchicalConfig(form="tree", width=0.1, head="pixels", dropout=0.5))
+    rates = [block.noise.p for block in network.top_down]
+    assert rates == [0.0, 0.0, 0.5, 0.5]
+    frames, _ = clip(WINDOW)
+    with torch.no_grad():
+        assert torch.equal(network(frames, None, [1]), network(frames, None, [1]))
+        for block in network.top_down:
+            block.noise.train()
+        assert not torch.equal(network(frames, None, [1]), network(frames, None, [1]))
+
+
+def test_wrong_shapes_and_settings_are_refused() -> None:
+    network = random_network(HierarchicalConfig(**TREE))
+    frames, flows = clip(WINDOW)
+    with pytest.raises(ValueError, match="16"):
+        network(frames[..., :20], flows[..., :20], [1])
+    with pytest.raises(ValueError, match="8 frames"):
+        network(frames[:, :7], flows[:, :7], [1])
+    with pytest.raises(ValueError, match=r"1\.\.5"):
+        network(frames, flows, [6])
+    with pytest.raises(ValidationError, match="recursive"):
+        HierarchicalConfig(motion_prior="dis", head="pixels", rollout="recursive")
+    with pytest.raises(ValidationError):
+        HierarchicalConfig(depth=3)  # type: ignore[call-arg]

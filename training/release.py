@@ -1,0 +1,84 @@
+"""Make a released model of a checkpoint: `python -m training.release runs/NAME/last.pt --out models/NAME`.
+
+Writes weights.safetensors (float16), model.yaml and, where there is none yet, a card to fill in. Scores are added to
+model.yaml by hand from `vidpred evaluate`, each with its command.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+import yaml
+from rich.console import Console
+from safetensors.torch import save_file
+
+from training import checkpoint
+from training.recipe import Recipe
+from vidpred_ros.errors import VidpredError
+from vidpred_ros.models import CARD, WEIGHTS, ModelCard, Training, read_card
+from vidpred_ros.networks.hierarchical_residual import HierarchicalResidual
+
+console = Console(stderr=True)
+
+
+def release(path: Path, out: Path, licence: str) -> ModelCard:
+    """Write the model folder ``out`` from a checkpoint; scores that its model.yaml held are kept only if the weights are.
+
+    float16 halves the files; batch norm statistics stay within its range because inputs are scaled to about 1.
+    """
+    state = checkpoint.load(path)
+    recipe = Recipe.model_validate(state["recipe"])
+    weights = {
+        name: (w.half() if w.is_floating_point() else w).contiguous() for name, w in state["released"].items()
+    }
+    network = HierarchicalResidual(recipe.network)
+    network.load_state_dict({n: w.float() if w.is_floating_point() else w for n, w in weights.items()})
+    if not all(torch.isfinite(p).all() for p in network.state_dict().values()):
+        raise VidpredError(f"{path}: a weight or a statistic does not fit into float16")
+    out.mkdir(parents=True, exist_ok=True)
+    save_file(weights, out / WEIGHTS, metadata={"recipe": out.name})
+    digest = hashlib.sha256((out / WEIGHTS).read_bytes()).hexdigest()
+    scores = []
+    if (out / CARD).is_file() and (old := read_card(out)).weights_sha256 == digest:
+        scores = old.scores
+    card = ModelCard(
+        id=out.name,
+        network=recipe.network,
+        parameters=sum(p.numel() for p in network.parameters()),
+        size=recipe.data.size,
+        period=recipe.data.period,
+        training=Training(
+            recipe=out.name,
+            steps=state["step"],
+            data=[text.rsplit("/", 1)[-1] for text in recipe.data.train],
+            licence=licence,
+            seed=recipe.seed,
+        ),
+        scores=scores,
+        weights_sha256=digest,
+    )
+    (out / CARD).write_text(yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False, width=100))
+    return card
+
+
+def main(
+    path: Annotated[Path, typer.Argument(help="a checkpoint of training.train")],
+    out: Annotated[Path, typer.Option(help="the model's folder; its name is the model's id")],
+    licence: Annotated[str, typer.Option(help="licence of the training data, which binds users of the weights")],
+) -> None:
+    """Make a released model of a checkpoint."""
+    try:
+        card = release(path, out, licence)
+    except VidpredError as error:
+        console.print(f"[red]error:[/red] {error}", soft_wrap=True)
+        raise typer.Exit(2) from None
+    size = (out / WEIGHTS).stat().st_size / 1e6
+    console.print(f"{out}: {card.parameters / 1e6:.1f} M parameters, {size:.1f} MB, {card.training.steps} steps")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,47 @@
+"""torch eager: the reference that every other engine is held against. Runs on the GPU when there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vidpred_ros.engines.base import Arrays, check_inputs
+from vidpred_ros.engines.graph import load_network, make_graph
+from vidpred_ros.errors import EngineError
+from vidpred_ros.models import ReleasedModel
+
+
+class TorchEngine:
+    """The same graph as the exported one, batch norms folded, float32."""
+
+    name = "torch"
+    precision = "fp32"
+
+    def __init__(self, model: ReleasedModel, kind: str, steps: int) -> None:
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._graph = make_graph(load_network(model), kind, steps).eval().to(self.device)
+        zeros = self._graph.inputs(model.card.size)
+        self.inputs = {name: tuple(zero.shape) for name, zero in zeros.items()}
+        with torch.inference_mode():
+            results = self._run([zero.to(self.device) for zero in zeros.values()])
+        self.outputs = {name: tuple(result.shape) for name, result in results.items()}
+        self.metadata = self._graph.metadata() | {"vidpred.weights_sha256": model.card.weights_sha256}
+
+    def infer(self, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
+        wrong = check_inputs(self.inputs, arrays)
+        if wrong:
+            raise EngineError(f"torch: {wrong}")
+        with torch.inference_mode():
+            tensors = [torch.from_numpy(np.ascontiguousarray(arrays[name])).to(self.device) for name in self.inputs]
+            return {name: result.cpu().numpy() for name, result in self._run(tensors).items()}
+
+    def _run(self, tensors: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+        results = self._graph(*tensors)
+        return dict(zip(self._graph.outputs(), results if isinstance(results, tuple) else (results,), strict=True))
+
+    def close(self) -> None:
+        del self._graph

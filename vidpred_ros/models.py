@@ -1,0 +1,124 @@
+"""Released models: a folder with model.yaml and weights.safetensors, found by name and checked before use."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from vidpred_ros.errors import ModelError
+from vidpred_ros.networks.config import HierarchicalConfig
+
+CARD = "model.yaml"
+WEIGHTS = "weights.safetensors"
+
+
+class Training(BaseModel):
+    """Where the weights come from."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    recipe: str
+    steps: int
+    data: list[str]
+    licence: str  # of that data: it binds whoever uses the weights
+    seed: int
+
+
+class ModelCard(BaseModel):
+    """What model.yaml says."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9_\-.]*$")
+    network: HierarchicalConfig
+    parameters: int = Field(gt=0)
+    size: tuple[int, int]  # (height, width) of input and output frames
+    period: float = Field(gt=0)  # seconds between the frames of a window
+    window: int = Field(8, ge=2)
+    classes: list[str] = []  # of label maps; empty: the model predicts frames only
+    normalisation: str = "RGB, uint8 divided by 255"
+    training: Training
+    scores: list[dict[str, Any]] = []  # measured values, each with its protocol and command
+    weights_sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class ReleasedModel:
+    """A model folder whose card was read and whose weights match it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.card = read_card(folder)
+
+    @property
+    def id(self) -> str:
+        return self.card.id
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / WEIGHTS
+
+    @cached_property
+    def verified_weights(self) -> Path:
+        """Path of the weights. Raises ModelError when they are missing or are not the ones of the card."""
+        if not self.weights.is_file():
+            raise ModelError(f"{self.folder}: {WEIGHTS} is missing; get the whole model folder again")
+        found = hashlib.sha256(self.weights.read_bytes()).hexdigest()
+        if found != self.card.weights_sha256:
+            raise ModelError(
+                f"{self.weights} does not match its model.yaml (sha256 {found[:12]}, expected "
+                f"{self.card.weights_sha256[:12]}): truncated or changed; get the model folder again"
+            )
+        return self.weights
+
+
+def read_card(folder: Path) -> ModelCard:
+    """Read and check FOLDER/model.yaml. Raises ModelError that names the file and every wrong key."""
+    path = folder / CARD
+    try:
+        return ModelCard.model_validate(yaml.safe_load(path.read_text()))
+    except FileNotFoundError:
+        raise ModelError(f"{folder} is no model folder: it has no {CARD}") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ModelError(f"{path} cannot be read: {error}") from None
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(str(p) for p in e['loc']) or CARD}: {e['msg']}" for e in error.errors())
+        raise ModelError(f"{path}: {wrong}") from None
+
+
+def model_folders() -> list[Path]:
+    """Folders that hold released models, first match wins: VIDPRED_MODELS, the checkout, the installed share folders."""
+    places = [Path(p) for p in os.environ.get("VIDPRED_MODELS", "").split(os.pathsep) if p]
+    places.append(Path(__file__).resolve().parents[1] / "models")
+    prefixes = [*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
+    places += [Path(p) / "share" / "vidpred_ros" / "models" for p in prefixes if p]
+    return [place for place in dict.fromkeys(places) if place.is_dir()]
+
+
+def list_models() -> list[ReleasedModel]:
+    """Every released model that is found, by name; the first folder wins. A damaged card raises ModelError."""
+    found: dict[str, Path] = {}
+    for place in model_folders():
+        for card in sorted(place.glob(f"*/{CARD}")):
+            found.setdefault(card.parent.name, card.parent)
+    return [ReleasedModel(folder) for _, folder in sorted(found.items())]
+
+
+def find_model(name: str) -> ReleasedModel:
+    """A released model by its name or its folder. Raises ModelError with the names that there are."""
+    if Path(name).is_dir():
+        return ReleasedModel(Path(name))
+    for place in model_folders():
+        if (place / name / CARD).is_file():
+            return ReleasedModel(place / name)
+    known = sorted({card.parent.name for place in model_folders() for card in place.glob(f"*/{CARD}")})
+    raise ModelError(
+        f"no model {name!r}: neither a folder nor one of the released models ({', '.join(known) or 'none found'}), "
+        "nor a baseline (copy_last, optical_flow)"
+    )

@@ -1,0 +1,165 @@
+"""The hierarchical residual predictor (Shouno 2020) on an inference engine: windows in, Forecasts out.
+
+The tree form streams: each new frame costs one pass, and what earlier frames left behind comes from short histories. A
+window whose earlier frames were missed is predicted on as a whole.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidpred_ros.engines import open_engine
+from vidpred_ros.engines.base import Arrays, Engine
+from vidpred_ros.errors import ConfigError
+from vidpred_ros.forecast import Forecast, horizons_from_frames
+from vidpred_ros.models import find_model
+from vidpred_ros.motion import DisFlow, gray
+from vidpred_ros.window import Window
+
+#: Behind by more frames than this, a whole window costs less than the passes that would make up for them.
+CATCH_UP = 2
+
+
+class Hierarchical:
+    """K future frames from a released model. Raises ModelError, EngineError or ConfigError when it cannot be set up.
+
+    ``latency_ms`` of a forecast: ``motion`` (optical flow), ``infer`` (the engine), ``output`` (float to uint8).
+    """
+
+    def __init__(self, model: str, engine: str | None, steps: int, stream: bool | None = None) -> None:
+        released = find_model(model)
+        card = released.card
+        if not 1 <= steps <= card.network.max_steps:
+            raise ConfigError(f"model {card.id} predicts 1 to {card.network.max_steps} steps, not {steps}")
+        streams = card.network.form == "tree" and card.network.rollout == "direct"
+        if stream and not streams:
+            raise ConfigError(f"model {card.id} cannot stream (form {card.network.form}, {card.network.rollout})")
+        self.model_id, self.size, self.period_s, self.window_length = card.id, card.size, card.period, card.window
+        self.steps, self.weights_sha256 = steps, card.weights_sha256
+        self._released, self._prior = released, card.network.motion_prior == "dis"
+        self._whole: Engine | None = None
+        self._stream: _Stream | None = None
+        self._engine_name = engine
+        if streams if stream is None else stream:
+            opened = open_engine(released, engine, "stream", steps)
+            self._stream = _Stream(opened)
+        else:
+            opened = self._whole = open_engine(released, engine, "whole", steps)
+        self.engine = f"{opened.name} {opened.precision}"
+        self._flows = _FlowHistory(self.size, self.window_length)
+
+    def predict(self, window: Window) -> Forecast:
+        start = time.perf_counter()
+        fresh = self._flows.update(window) if self._prior else self._flows.count(window)
+        measured = time.perf_counter()
+        futures = self._infer(window, fresh)
+        inferred = time.perf_counter()
+        frames = np.multiply(futures, 255, dtype=np.float32)
+        frames = np.add(frames, 0.5, out=frames).astype(np.uint8)
+        latency = {
+            "motion": (measured - start) * 1e3,
+            "infer": (inferred - measured) * 1e3,
+            "output": (time.perf_counter() - inferred) * 1e3,
+        }
+        stamp = window.stamps_ns[-1]
+        return Forecast(
+            self.model_id, stamp, window.period_ns, horizons_from_frames(frames, stamp, window.period_ns), latency
+        )
+
+    def _infer(self, window: Window, fresh: int) -> NDArray[np.float32]:
+        starts = fresh == len(window.frames)  # the first window after a reset, or all of its frames were missed
+        if self._stream is not None and (fresh <= CATCH_UP or starts):
+            if starts:
+                self._stream.clear()
+            frames = window.frames[:1] + window.frames if starts else window.frames  # the first one has none before it
+            for i in range(-fresh, 0):
+                newest = slice(i - 1, i + 1 or None)
+                flows = np.stack(self._flows.newest[newest]) if self._prior else None
+                futures = self._stream.push(np.stack(frames[newest]), flows)
+            return futures
+        if self._stream is not None:
+            self._flows.forget()  # the stream lost its thread: the next window starts it again
+        if self._whole is None:
+            self._whole = open_engine(self._released, self._engine_name, "whole", self.steps)
+        inputs: Arrays = {"frames": np.stack(window.frames)}
+        if self._prior:
+            inputs["flows"] = np.stack(self._flows.newest[-self.window_length :])
+        return self._whole.infer(inputs)["futures"]
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.engine.close()
+        if self._whole is not None:
+            self._whole.close()
+
+
+class _Stream:
+    """A streaming engine and the histories of its states: what a pass returned comes back some frames later."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._delays: dict[str, int] = json.loads(engine.metadata["vidpred.delays"])
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all frames. The zeros that stand in for them are gone from the states after 8 frames."""
+        self._histories = {
+            name: deque([np.zeros(self.engine.inputs[f"past_{name}"], np.float32)] * delay, maxlen=delay)
+            for name, delay in self._delays.items()
+        }
+
+    def push(self, frames: NDArray[np.uint8], flows: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        """One pass for a new frame, given with the one before it: K x H x W x 3 float32 in [0, 1]."""
+        inputs: Arrays = {f"past_{name}": history[0] for name, history in self._histories.items()}
+        inputs["frames"] = frames
+        if flows is not None:
+            inputs["flows"] = flows
+        results = self.engine.infer(inputs)
+        for name, history in self._histories.items():
+            history.append(results[name])
+        return results["futures"]
+
+
+class _FlowHistory:
+    """The backward flows of a window's frames, each measured once, and how many of the frames are new."""
+
+    def __init__(self, size: tuple[int, int], length: int) -> None:
+        self._dis, self._length = DisFlow(), length
+        self._zero = np.zeros((*size, 2), np.float32)
+        self._flows: deque[NDArray[np.float32]] = deque([self._zero], maxlen=length + 1)
+        self.forget()
+
+    def forget(self) -> None:
+        self._epoch = self._sequence = -1
+        self._gray: NDArray[np.uint8] | None = None
+
+    def count(self, window: Window) -> int:
+        """How many of the window's newest frames were not in the window before: 1 when none was missed, 8 at a start."""
+        same = window.epoch == self._epoch
+        fresh = window.sequence - self._sequence if same else self._length
+        self._epoch, self._sequence = window.epoch, window.sequence
+        return max(1, min(fresh, self._length))
+
+    def update(self, window: Window) -> int:
+        """``count``, and the flows of the frames that are new."""
+        before = self._gray
+        fresh = self.count(window)
+        if fresh == self._length:
+            before = None  # nothing joins this window to the last one
+            self._flows.append(self._zero)
+        for frame in window.frames[-fresh:]:
+            now = gray(frame)
+            self._flows.append(self._zero if before is None else self._dis(now, before))
+            before = now
+        self._gray = before
+        return fresh
+
+    @property
+    def newest(self) -> list[NDArray[np.float32]]:
+        """Flows in order of time, at most one more than a window holds; the newest frame's last."""
+        return list(self._flows)
