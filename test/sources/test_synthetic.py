@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from functools import cache
 
 import cv2
 import numpy as np
@@ -28,6 +29,12 @@ print(digest.hexdigest())
 """
 
 
+@cache
+def clean_drive(seed: int) -> SyntheticDrive:
+    """Ten seconds at 20 Hz without sensor noise; drawing a street takes a while, so the tests share them."""
+    return SyntheticDrive(seed=seed, seconds=10, rate=20, noise=0)
+
+
 @pytest.fixture(scope="module")
 def drive() -> SyntheticDrive:
     return SyntheticDrive(seed=5, seconds=0.5)
@@ -38,28 +45,25 @@ def test_the_same_seed_gives_the_same_bytes_in_another_process(drive: SyntheticD
     for frame in drive:
         for part in (frame.image, frame.labels, frame.depth):
             digest.update(part.tobytes())
-    for hash_seed in ("0", "77"):
-        result = subprocess.run(
-            [sys.executable, "-c", DIGEST], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONHASHSEED": hash_seed}
-        )
-        assert result.stdout.strip() == digest.hexdigest()
+    environment = {**os.environ, "PYTHONHASHSEED": "77"}
+    result = subprocess.run([sys.executable, "-c", DIGEST], capture_output=True, text=True, check=True, env=environment)
+    assert result.stdout.strip() == digest.hexdigest()
 
 
 def test_frames_do_not_depend_on_the_order_in_which_they_are_asked_for(drive: SyntheticDrive) -> None:
-    last = drive.frame(len(drive) - 1).image
-    fresh = SyntheticDrive(seed=5, seconds=0.5)
-    assert np.array_equal(fresh.frame(len(fresh) - 1).image, last)
-    assert [f.stamp_ns for f in drive] == [f.stamp_ns for f in drive]
+    backwards = [drive.frame(i) for i in reversed(range(len(drive)))]
+    for again, first in zip(reversed(backwards), drive, strict=True):
+        assert again.stamp_ns == first.stamp_ns and np.array_equal(again.image, first.image)
 
 
 def test_the_global_random_state_is_left_alone() -> None:
     before = np.random.get_state()[1].copy()  # type: ignore[index]
-    SyntheticDrive(seed=2, seconds=0.2).frame(0)
+    SyntheticDrive(seed=2, seconds=0.2, width=64, height=32).frame(0)
     assert np.array_equal(before, np.random.get_state()[1])  # type: ignore[index]
 
 
 def test_seeds_differ() -> None:
-    a, b = (SyntheticDrive(seed=seed, seconds=0.1).frame(0).image.astype(int) for seed in (3, 4))
+    a, b = (clean_drive(seed).frame(0).image.astype(int) for seed in (1, 2))
     assert np.abs(a - b).mean() > 10
     assert SyntheticDrive(seed=3).fingerprint() != SyntheticDrive(seed=4).fingerprint()
 
@@ -82,11 +86,12 @@ def test_stamps_are_exact_at_any_rate(rate: int) -> None:
 
 
 def test_the_same_instant_looks_the_same_at_two_rates() -> None:
-    slow, fast = (SyntheticDrive(seed=5, seconds=1, rate=rate, noise=0) for rate in (10, 30))
+    slow = clean_drive(1)
+    fast = SyntheticDrive(seed=1, seconds=10, rate=60, noise=0)
     assert np.array_equal(slow.frame(3).image, fast.frame(9).image)
 
 
-@pytest.mark.parametrize("size", [(160, 128), (320, 96), (133, 75)])
+@pytest.mark.parametrize("size", [(160, 128), (333, 75)])
 def test_any_size(size: tuple[int, int]) -> None:
     frame = SyntheticDrive(seed=6, seconds=0.1, width=size[0], height=size[1]).frame(0)
     assert frame.image.shape == (size[1], size[0], 3)
@@ -137,7 +142,7 @@ def warp_back(drive: SyntheticDrive, i: int) -> tuple[np.ndarray, np.ndarray, np
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_static_pixels_move_as_depth_and_pose_say(seed: int) -> None:
-    drive = SyntheticDrive(seed=seed, seconds=10, rate=20, noise=0)
+    drive = clean_drive(seed)
     for i in (20, 90, 170):
         now = drive.frame(i).image.astype(float)
         rebuilt, valid, motion = warp_back(drive, i)
@@ -152,7 +157,7 @@ def test_static_pixels_move_as_depth_and_pose_say(seed: int) -> None:
 
 def test_a_wrong_pose_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check above can fail: half a degree of yaw or a quarter of a metre doubles the error."""
-    drive = SyntheticDrive(seed=1, seconds=10, rate=20, noise=0)
+    drive = clean_drive(1)
     now = drive.frame(90).image.astype(float)
     rebuilt, valid, _ = warp_back(drive, 90)
     right = np.abs(rebuilt.astype(float) - now)[valid].mean()
@@ -186,10 +191,9 @@ def test_the_drive_moves_and_turns_like_a_car() -> None:
 
 def test_a_street_has_its_things() -> None:
     seen: set[int] = set()
-    for seed in (1, 2, 3, 4):
-        drive = SyntheticDrive(seed=seed, seconds=20)
-        for i in range(0, 200, 25):
-            labels = drive.frame(i).labels
+    for seed in (1, 2, 3):
+        for i in range(0, 200, 20):
+            labels = clean_drive(seed).frame(i).labels
             seen |= set(np.unique(labels).tolist())
             assert 0.15 < (labels == semantics.ROAD).mean() < 0.65
     names = {semantics.CLASS_NAMES[k] for k in seen}
