@@ -93,18 +93,25 @@ def test_latency_leaves_the_warm_up_out():
     assert latency_summary([])["median"] is None
 
 
-@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
-def test_torch_is_not_imported(engine, tmp_path, monkeypatch):
-    pytest.importorskip(engine)
-    pytest.importorskip("torch")  # it exports the model, in a process of its own
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A small released model and a cache that its export goes to, once for all engines."""
+    pytest.importorskip("torch")  # it makes the export, in a process of its own
     from helpers.models import make_model
 
-    model = make_model(tmp_path)
-    monkeypatch.setenv("VIDPRED_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path_factory.mktemp("model")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VIDPRED_CACHE", str(folder / "cache"))
+        yield str(make_model(folder))
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_torch_is_not_imported(engine, model, tmp_path):
+    pytest.importorskip(engine)
     code = (
         "import sys; from vidpred_ros.evaluation.run import evaluate; from vidpred_ros.sources import open_source;"
         "from vidpred_ros.predictors import make_predictor; from pathlib import Path;"
-        f"predictor = make_predictor({str(model)!r}, {engine!r}, 2);"
+        f"predictor = make_predictor({model!r}, {engine!r}, 1);"
         f"results = evaluate(open_source({SOURCE!r}), predictor, Path({str(tmp_path)!r}), 'x');"
         "assert results['weights_sha256'] and results['engine'].startswith(sys.argv[1]);"
         "assert 'torch' not in sys.modules and 'rclpy' not in sys.modules"
