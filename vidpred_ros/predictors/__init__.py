@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from vidpred_ros.predictors.base import Predictor
 from vidpred_ros.predictors.copy_last import CopyLast
 from vidpred_ros.predictors.optical_flow import OpticalFlow
 
 #: Predictors without weights; they take the size and period of the model that they are compared with.
-BASELINES = {"copy_last": CopyLast, "optical_flow": OpticalFlow}
+BASELINES: dict[str, Callable[[tuple[int, int], float, int], Predictor]] = {
+    "copy_last": CopyLast,
+    "optical_flow": OpticalFlow,
+}
 
 
 def make_predictor(
