@@ -149,10 +149,10 @@ def test_static_pixels_move_as_depth_and_pose_say(seed: int) -> None:
         error = np.abs(rebuilt.astype(float) - now).mean(axis=2)
         still = np.abs(drive.frame(i + 1).image.astype(float) - now).mean(axis=2)
         assert valid.mean() > 0.4
-        for zone in (valid, valid & (motion > 1.5)):
-            assert zone.sum() > 300
-            assert error[zone].mean() < 4.0
-            assert error[zone].mean() < 0.45 * still[zone].mean()
+        fast = valid & (motion > 1.5)
+        assert fast.sum() > 300
+        assert error[valid].mean() < 4.0 and error[fast].mean() < 4.0  # grey levels of 255
+        assert error[fast].mean() < 0.45 * still[fast].mean()  # against taking the frame as it is
 
 
 def test_a_wrong_pose_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

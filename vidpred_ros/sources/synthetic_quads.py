@@ -13,7 +13,7 @@ from vidpred_ros import semantics as classes
 Floats = NDArray[np.float64]
 
 KEEP_LABEL = 254  # a decal on the ground, which changes the colour but not the class
-SIGHT = 170.0  # metres: nothing farther ahead is drawn
+SIGHT = 150.0  # metres: nothing farther ahead is drawn
 REACH = {  # metres at which a thing has faded away, for a focal length of 192 pixels, where it would be but 2 or 3 pixels wide
     classes.CAR: 85.0,
     classes.TRUCK: 120.0,

@@ -99,28 +99,25 @@ class Scenery:
         for _ in range(9):
             storeys = int(rng.integers(2, 6)) if style == "city" else int(rng.integers(1, 3))
             size = rng.uniform(9, 16), 3.1 * storeys
-            fronts.append((size, self.texture(tex.facade(rng, *size))))
-        gables = [self.texture(tex.plain_wall(rng, 9.0, 9.0)) for _ in range(3)]
-        gable_tops = [self.texture(tex.gable(rng, 9.0, 2.75)) for _ in range(2)]
+            gable = 2.75 if style != "city" or rng.random() < 0.4 else 0.0
+            end = self.texture(tex.end_wall(rng, 9.0, size[1], gable))
+            fronts.append((size, gable, self.texture(tex.facade(rng, *size)), end))
         tiles = [self.texture(tex.roof(rng, 8.0, 5.0)) for _ in range(3)]
         for side in (-1, 1):
             s = -LEAD + 10
             while s < self._length:
-                size, texture = fronts[int(rng.integers(len(fronts)))]
+                size, gable, texture, end = fronts[int(rng.integers(len(fronts)))]
                 gap = {"city": (0.1, 0.6), "suburb": (3, 7), "country": (8, 16)}[style]
                 setback = self._plan.walk + rng.uniform(*gap)
                 s += size[0] / 2
                 if rng.random() < {"city": 0.94, "suburb": 0.85, "country": 0.12}[style]:
                     tint, deep = rng.uniform(0.85, 1.1), 9.0
-                    middle = side * (setback + deep / 2)
                     self._along(s, side * setback, size, texture, classes.BUILDING, side, tint)
-                    self._across(s - size[0] / 2, middle, (deep, size[1]), gables[int(rng.integers(3))], classes.BUILDING, 0.95)
-                    pitched = style != "city" or rng.random() < 0.4
-                    if pitched:
-                        top = gable_tops[int(rng.integers(2))]
-                        self._across(s - size[0] / 2, middle, (deep, 2.75), top, classes.BUILDING, 0.9, base=size[1])
+                    middle = side * (setback + deep / 2)
+                    self._across(s - size[0] / 2, middle, (deep, size[1] + gable), end, classes.BUILDING, 0.95)
+                    if gable:
                         self._roof(s, side, setback, size, tiles[int(rng.integers(3))])
-                    self._house_shadow(s, side, setback, (size[0], size[1] + 2.0 * pitched), deep)
+                    self._house_shadow(s, side, setback, (size[0], size[1] + 0.7 * gable), deep)
                 s += size[0] / 2 + (rng.choice([0.0, 0.0, 0.0, 4.0]) if style == "city" else rng.uniform(2, 7))
             if style == "suburb":
                 self._garden_edges(rng, side)

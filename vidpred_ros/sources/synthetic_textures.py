@@ -134,9 +134,10 @@ def glass(rng: Generator, image: Array, x0: float, y0: float, x1: float, y1: flo
     box(image, (x0 + x1) / 2 - 1, y0, (x0 + x1) / 2 + 1, y1, frame * 0.85)
 
 
-def plain_wall(rng: Generator, width_m: float, height_m: float, px_per_m: float = 12.0) -> Array:
-    """The windowless side of a building."""
-    h, w = round(height_m * px_per_m), round(width_m * px_per_m)
+def end_wall(rng: Generator, width_m: float, eaves_m: float, gable_m: float, px_per_m: float = 12.0) -> Array:
+    """The narrow side of a house: blocks or plaster, few windows, and the triangle under a pitched roof if ``gable_m`` > 0."""
+    h, w = round((eaves_m + gable_m) * px_per_m), round(width_m * px_per_m)
+    eaves = 1 - eaves_m / (eaves_m + gable_m)  # from the top, 0..1
     image = np.empty((h, w, 3), np.float32)
     image[:] = rng.uniform(110, 185) * np.array([1.0, rng.uniform(0.86, 0.98), rng.uniform(0.74, 0.96)])
     image += (fractal_noise(rng, h, w, 60, 6, 0.8) * 6)[..., None]
@@ -146,19 +147,13 @@ def plain_wall(rng: Generator, width_m: float, height_m: float, px_per_m: float 
         image += (value_noise(rng, h, w, 3, 6) * 7 - 14 * joint)[..., None]
     for row in range(int(rng.integers(0, 3))):
         for column in range(int(rng.integers(1, 4))):
-            x, y = (0.15 + 0.25 * column) * w, (0.12 + 0.33 * row) * h
+            x, y = (0.15 + 0.25 * column) * w, (eaves + (0.1 + 0.33 * row) * (1 - eaves)) * h
             glass(rng, image, x, y, x + px_per_m * 0.9, y + px_per_m * 1.3, np.array([210, 206, 198]))
-    return solid(image)
-
-
-def gable(rng: Generator, width_m: float, height_m: float, px_per_m: float = 12.0) -> Array:
-    """The triangle of wall under a pitched roof."""
-    h, w = round(height_m * px_per_m), round(width_m * px_per_m)
-    image = np.empty((h, w, 3), np.float32)
-    image[:] = rng.uniform(90, 160) * np.array([1.0, rng.uniform(0.84, 0.96), rng.uniform(0.72, 0.92)])
-    image += (fractal_noise(rng, h, w, 30, 4, 0.8) * 8)[..., None]
-    blend(image, (44.0, 48.0, 54.0), polygon((h, w), [(0.46, 0.5), (0.54, 0.5), (0.54, 0.85), (0.46, 0.85)]))
-    return solid(image, polygon((h, w), [(0.5, 0), (1, 1), (0, 1)]))
+    if not gable_m:
+        return solid(image)
+    image[: round(eaves * h)] *= 0.94
+    blend(image, (44.0, 48.0, 54.0), polygon((h, w), [(0.46, 0.5 * eaves), (0.54, 0.5 * eaves), (0.54, 0.85 * eaves), (0.46, 0.85 * eaves)]))
+    return solid(image, polygon((h, w), [(0.5, 0), (1, eaves), (1, 1), (0, 1), (0, eaves)]))
 
 
 def roof(rng: Generator, width_m: float, height_m: float, px_per_m: float = 14.0) -> Array:

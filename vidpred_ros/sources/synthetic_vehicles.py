@@ -209,7 +209,9 @@ def axle_faces(length: float, width: float, radius: float) -> list[Face]:
     cover = np.maximum(polygon((h, w), [(0.02, 0), (tyre, 0), (tyre, 1), (0.02, 1)]), polygon((h, w), [(1 - tyre, 0), (0.98, 0), (0.98, 1), (1 - tyre, 1)]))
     cover = np.maximum(cover, polygon((h, w), [(0, 0), (1, 0), (1, 0.6), (0, 0.6)]))
     texture = solid(np.full((h, w, 3), 20.0, np.float32), cover)
-    return [Face((x * length, width / 2, 2 * radius), (0, -width, 0), (0, 0, -2 * radius), texture, two_sided=True) for x in (0.36, -0.36)]
+    front = Face((0.36 * length, -width / 2, 2 * radius), (0, width, 0), (0, 0, -2 * radius), texture)
+    rear = Face((-0.36 * length, width / 2, 2 * radius), (0, -width, 0), (0, 0, -2 * radius), texture)
+    return [front, rear]
 
 
 def end_view(faces: list[Face], height: float, width: float) -> Array:
