@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,20 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("needs real driving sequences: set VIDPRED_DATA to their folder")
     return Path(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def vidpred_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Exports and decoded frames of the tests go to a folder of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VIDPRED_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder of a small random network of the released kind; every test shares its exports."""
+    pytest.importorskip("torch", reason="needs torch to make a model")
+    from helpers.models import make_model
+
+    return make_model(tmp_path_factory.mktemp("models"))
