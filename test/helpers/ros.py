@@ -76,8 +76,13 @@ class Graph:
         self._clock = START_NS
 
     def close(self) -> None:
-        for running in self._running:
+        for running in self._running:  # by SIGINT, or Fast DDS would leave its shared memory behind
             if running.process.poll() is None:
+                running.process.send_signal(signal.SIGINT)
+        for running in self._running:
+            try:
+                running.process.wait(PATIENCE_S)
+            except subprocess.TimeoutExpired:
                 running.process.kill()
                 running.process.wait()
         self._executor.shutdown()

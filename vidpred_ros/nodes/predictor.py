@@ -1,7 +1,7 @@
 """The predictor node: camera frames in, future frames out.
 
 A managed (lifecycle) node. The executor's thread receives frames and keeps the window without a hole; a worker thread
-predicts on the newest window. Latency stages are in ``_Job`` and ``_predict``.
+predicts on the newest window. The latency stages are explained in ``_forecast``.
 
 Subscribes   image (sensor_msgs/Image) or image/compressed: sensor QoS, depth 1
 Publishes    ~/future/step_<k>/image, k = 1..K: stamped with the instant predicted and the camera's frame_id
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
-from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
@@ -33,15 +33,8 @@ from std_srvs.srv import Trigger
 from vidpred_ros.errors import ConfigError, ImageError, VidpredError
 from vidpred_ros.images import camera_frame, decode_compressed
 from vidpred_ros.nodes.diagnostics import BUSY, Counters, Reporter, Subject, explain_silence
-from vidpred_ros.nodes.messages import (
-    filmstrip,
-    filmstrip_message,
-    header,
-    image_message,
-    info_message,
-    publish_if_heard,
-    stamp_to_ns,
-)
+from vidpred_ros.nodes.messages import filmstrip, header, stamp_to_ns
+from vidpred_ros.nodes.outputs import Outputs
 from vidpred_ros.nodes.parameters import PREDICTOR, Parameters
 from vidpred_ros.nodes.process import run_node
 from vidpred_ros.nodes.worker import Worker
@@ -50,10 +43,6 @@ from vidpred_ros.preprocess import crop_and_resize
 from vidpred_ros.window import FrameWindow, Offer, Window
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
-#: Only the newest frame counts, so nothing is queued; users change the rest with qos_overrides parameters.
-IMAGE_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-#: Reliable serves both kinds of subscriber, and RViz asks for it by default.
-FUTURE_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.RELIABLE)
 
 
 @dataclass(frozen=True)
@@ -78,7 +67,7 @@ class PredictorNode(LifecycleNode):
         self._window = FrameWindow(period_s=0.1)
         self._worker: Worker[_Job] | None = None
         self._subscription: Subscription | None = None
-        self._steps: list[LifecyclePublisher] = []
+        self._outputs: Outputs | None = None
         self.finished: Future[None] = Future()  # a predictor has no end of its own
         self._counters = Counters()
         self._newest_sent: dict[str, int] = {}  # number of the newest message by publisher
@@ -105,7 +94,10 @@ class PredictorNode(LifecycleNode):
         try:
             self._settings = self._declared.values()
             self._predictor = self._load_predictor()
+            self._window = FrameWindow(self._predictor.period_s, self._predictor.window_length)
+            self._outputs = Outputs(self, self._predictor.steps)
         except Exception as error:  # noqa: BLE001 - rclpy would swallow it; the user reads it and tries again
+            self._unload()
             known = isinstance(error, VidpredError)
             self._configure_error = str(error) if known else f"{type(error).__name__}: {error}"
             self.get_logger().error(
@@ -113,13 +105,6 @@ class PredictorNode(LifecycleNode):
             )
             return FAILURE
         self._configure_error = ""
-        self._window = FrameWindow(self._predictor.period_s, self._predictor.window_length)
-        self._steps = [
-            self.create_lifecycle_publisher(Image, f"~/future/step_{k}/image", FUTURE_QOS)
-            for k in range(1, self._predictor.steps + 1)
-        ]
-        self._filmstrip = self.create_lifecycle_publisher(Image, "~/future/filmstrip", FUTURE_QOS)
-        self._info = self.create_lifecycle_publisher(DiagnosticArray, "~/future/info", FUTURE_QOS)
         self._state = "inactive"
         self.get_logger().info(
             f"{self._predictor.model_id} on {self._predictor.engine}, {self._predictor.steps} steps"
@@ -131,11 +116,15 @@ class PredictorNode(LifecycleNode):
         self._counters = Counters()
         self._newest_sent.clear()
         self._worker = Worker(self._predict)
+        # only the newest frame counts, so nothing is queued; qos_overrides parameters change the rest
+        qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+        # Humble's rclpy hands over no message info: then the time in transport and missed frames stay unknown
+        with_info = hasattr(Subscription, "CallbackType")
         self._subscription = self.create_subscription(
             self._image_type(),
             self._image_topic(),
-            self._on_image,
-            IMAGE_QOS,
+            self._on_image if with_info else lambda message: self._on_image(message, {}),
+            qos,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
         self._state = "active"
@@ -188,12 +177,12 @@ class PredictorNode(LifecycleNode):
         self._window.reset()
 
     def _unload(self) -> None:
-        if self._predictor is None:
-            return
-        for publisher in (*self._steps, self._filmstrip, self._info):
-            self.destroy_lifecycle_publisher(publisher)
-        self._predictor.close()
-        self._predictor = None
+        if self._outputs is not None:
+            self._outputs.destroy()
+            self._outputs = None
+        if self._predictor is not None:
+            self._predictor.close()
+            self._predictor = None
 
     # --- frames in: the executor's thread --------------------------------------------------------------------------
 
@@ -206,7 +195,8 @@ class PredictorNode(LifecycleNode):
 
     def _on_image(self, message: Image | CompressedImage, info: Any) -> None:
         arrived = time.perf_counter()
-        receive_ms = max(0.0, (time.time_ns() - info["source_timestamp"]) / 1e6)
+        sent_ns = info.get("source_timestamp", 0)
+        receive_ms = max(0.0, (time.time_ns() - sent_ns) / 1e6) if sent_ns else 0.0
         self._counters.count_frame(self._missed_before(info))
         stamp_ns = stamp_to_ns(message.header.stamp)
         try:
@@ -230,7 +220,7 @@ class PredictorNode(LifecycleNode):
         if not self._offer(stamp_ns, (image.height, image.width, image.encoding)).take:
             return False
         shape = (image.height, image.width, image.encoding, image.is_bigendian, image.step)
-        self._window.push(stamp_ns, camera_frame(*shape, image.data, self._loaded().size))
+        self._window.push(stamp_ns, camera_frame(*shape, image.data, self._size()))
         return True
 
     def _keep_compressed(self, stamp_ns: int, image: CompressedImage) -> bool:
@@ -243,8 +233,12 @@ class PredictorNode(LifecycleNode):
             self._window.offer(stamp_ns, image.format)
             self._counters.count_reset("image changed")
         self._image_shape = pixels.shape
-        self._window.push(stamp_ns, crop_and_resize(pixels, self._loaded().size))
+        self._window.push(stamp_ns, crop_and_resize(pixels, self._size()))
         return True
+
+    def _size(self) -> tuple[int, int]:
+        assert self._predictor is not None, "frames come between configure and cleanup"
+        return self._predictor.size
 
     def _offer(self, stamp_ns: int, signature: object) -> Offer:
         answer = self._window.offer(stamp_ns, signature)
@@ -287,13 +281,18 @@ class PredictorNode(LifecycleNode):
             )
 
     def _forecast(self, job: _Job) -> None:
+        """Predict, publish and keep the time of each stage in ms.
+
+        receive: from the publisher's write to our callback; convert: to the kept frame at the model's size; wait: for this
+        thread; predict: of it, the predictor's own stages are predict/...; publish: of the images; overhead: the total
+        less the predictor's own stages.
+        """
+        predictor, outputs = self._predictor, self._outputs
+        assert predictor is not None and outputs is not None, "the worker lives between configure and cleanup"
         begun = time.perf_counter()
-        forecast = self._loaded().predict(job.window)
+        forecast = predictor.predict(job.window)
         predicted = time.perf_counter()
-        for publisher, horizon in zip(self._steps, forecast.horizons, strict=True):
-            if horizon.frame is not None:
-                publish_if_heard(publisher, image_message, horizon.frame, horizon.stamp_ns, job.frame_id)
-        publish_if_heard(self._filmstrip, filmstrip_message, job.window.frames[-1], forecast, job.frame_id)
+        outputs.publish_images(forecast, job.window.frames[-1], job.frame_id)
         published = time.perf_counter()
 
         total_ms = job.receive_ms + (published - job.arrived) * 1e3
@@ -309,19 +308,7 @@ class PredictorNode(LifecycleNode):
             "overhead": overhead_ms,
         }
         self._counters.count_forecast(total_ms, overhead_ms)
-        publish_if_heard(
-            self._info,
-            info_message,
-            forecast,
-            job.frame_id,
-            self._loaded().engine,
-            job.window.sequence,
-            stages,
-        )
-
-    def _loaded(self) -> Predictor:
-        assert self._predictor is not None, "frames and forecasts come only between configure and cleanup"
-        return self._predictor
+        outputs.publish_info(forecast, job.frame_id, predictor.engine, job.window.sequence, stages)
 
     # --- diagnostics -----------------------------------------------------------------------------------------------
 

@@ -41,7 +41,8 @@ def run_node(make: Callable[[], RunnableNode]) -> int:
     node = None
     with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
         rclpy.init()
-        try:
+        _warn_of_small_shared_memory()
+        try:  # a signal closes the graph under whatever the node is doing, and then what that raises is no fault
             node = make()
             node.start()
             executor = SingleThreadedExecutor()
@@ -50,13 +51,31 @@ def run_node(make: Callable[[], RunnableNode]) -> int:
             if node.finished.done():
                 node.finished.result()  # raises what ended the node, if that was an error
         except VidpredError as error:
-            rclpy.logging.get_logger("vidpred_ros").fatal(str(error))
-            code = 1
+            if rclpy.ok():
+                rclpy.logging.get_logger("vidpred_ros").fatal(str(error))
+                code = 1
+        except (
+            RuntimeError
+        ):  # of rclpy, where a signal closes the graph while the node is publishing or waiting
+            if rclpy.ok():
+                raise
     # Ctrl-C reaches a whole process group, and then whoever started us may send another: the rest runs to its end
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if node is not None:
         node.close()
         node.destroy_node()
-    rclpy.try_shutdown()
+    if rclpy.ok():
+        rclpy.shutdown()
     return code
+
+
+def _warn_of_small_shared_memory() -> None:
+    """Say why large frames will get lost, where the package's Fast DDS profile could not be used."""
+    fast_dds = rclpy.get_rmw_implementation_identifier().startswith("rmw_fastrtps")
+    if fast_dds and not middleware.profile_in_use():
+        free = middleware.shared_memory_free() // 2**20
+        rclpy.logging.get_logger("vidpred_ros").warning(
+            f"only {free} MB of /dev/shm are free, too little for this package's Fast DDS profile: large raw images will "
+            "get lost between processes; start the container with --shm-size=1g"
+        )

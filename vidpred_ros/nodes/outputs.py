@@ -1,0 +1,47 @@
+"""The predictor's output topics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from numpy.typing import NDArray
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+
+from vidpred_ros.forecast import Forecast
+from vidpred_ros.nodes.messages import filmstrip_message, image_message, info_message, publish_if_heard
+
+#: Reliable serves both kinds of subscriber, and RViz asks for it by default.
+_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.RELIABLE)
+
+
+class Outputs:
+    """Publishers of K step images, the filmstrip and the info. Nothing is made for a topic that nobody listens to."""
+
+    def __init__(self, node: LifecycleNode, steps: int) -> None:
+        self._node = node
+        self._steps = [
+            node.create_lifecycle_publisher(Image, f"~/future/step_{k}/image", _QOS)
+            for k in range(1, steps + 1)
+        ]
+        self._filmstrip = node.create_lifecycle_publisher(Image, "~/future/filmstrip", _QOS)
+        self._info = node.create_lifecycle_publisher(DiagnosticArray, "~/future/info", _QOS)
+
+    def publish_images(self, forecast: Forecast, last: NDArray[np.uint8], frame_id: str) -> None:
+        """Each future and, with ``last``, the newest frame of the window, the filmstrip."""
+        for publisher, horizon in zip(self._steps, forecast.horizons, strict=True):
+            if horizon.frame is not None:
+                publish_if_heard(publisher, image_message, horizon.frame, horizon.stamp_ns, frame_id)
+        publish_if_heard(self._filmstrip, filmstrip_message, last, forecast, frame_id)
+
+    def publish_info(
+        self, forecast: Forecast, frame_id: str, engine: str, sequence: int, latency_ms: Mapping[str, float]
+    ) -> None:
+        publish_if_heard(self._info, info_message, forecast, frame_id, engine, sequence, latency_ms)
+
+    def destroy(self) -> None:
+        for publisher in (*self._steps, self._filmstrip, self._info):
+            self._node.destroy_lifecycle_publisher(publisher)
