@@ -45,9 +45,9 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, out: Path) -> None:
         self.recipe, self.out = recipe, out
-        self.rank, self.world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        self.rank, self.world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
         cuda = torch.cuda.is_available()
-        self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if cuda else torch.device("cpu")
+        self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
         if self.world > 1:
             dist.init_process_group("nccl" if cuda else "gloo")
         torch.manual_seed(recipe.seed)
@@ -95,7 +95,7 @@ class Trainer:
             losses = self.losses(predicted.float().flatten(0, 1), true.flatten(0, 1), rng)
         total = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(total):
-            terms = ", ".join(f"{name} {float(value):g}" for name, value in losses.items())
+            terms = ", ".join(f"{name} {float(value.detach()):g}" for name, value in losses.items())
             raise ModelError(f"step {self.step}: the loss is not finite ({terms}); last good: {self.out / 'last.pt'}")
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
@@ -155,7 +155,9 @@ class Trainer:
             for i in range(self.recipe.steps - self.step)
         ]
         workers = self.recipe.data.workers
-        yield from DataLoader(dataset, batch_sampler=indices, num_workers=workers, persistent_workers=workers > 0)
+        # a generator of its own: a loader that draws from the global one would change the noise of a resumed run
+        own = torch.Generator()
+        yield from DataLoader(dataset, batch_sampler=indices, num_workers=workers, generator=own)
 
 
 def channels_last(network: nn.Module) -> nn.Module:
@@ -185,7 +187,7 @@ def load_data(recipe: Recipe) -> tuple[ClipDataset, list[Sequence]]:
     held_out = [s for text in data.validate_on for s in open_sequences(text, data.size, "val", False)]
     futures = recipe.network.max_steps if recipe.network.rollout == "direct" else recipe.futures_per_step
     flows = recipe.network.motion_prior == "dis"
-    length = recipe.steps * recipe.batch * int(os.environ.get("WORLD_SIZE", 1))
+    length = recipe.steps * recipe.batch * int(os.environ.get("WORLD_SIZE", "1"))
     return ClipDataset(train, data, futures, flows, recipe.seed, length), held_out
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -25,7 +27,7 @@ def window_inputs(frames: NDArray[np.uint8], flows: bool) -> tuple[Tensor, Tenso
         return images, None
     dis, grays = DisFlow(), [gray(f) for f in frames]
     fields = [np.zeros((*grays[0].shape, 2), np.float32)]
-    fields += [dis(now, before) for before, now in zip(grays, grays[1:], strict=False)]
+    fields += [dis(now, before) for before, now in pairwise(grays)]
     return images, torch.from_numpy(np.stack(fields).transpose(0, 3, 1, 2))[None]
 
 

@@ -21,12 +21,14 @@ Layer = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 class _NumpyOnly(pickle.Unpickler):
-    ADMITTED = {
-        ("numpy.core.multiarray", "_reconstruct"),
-        ("numpy._core.multiarray", "_reconstruct"),
-        ("numpy", "ndarray"),
-        ("numpy", "dtype"),
-    }
+    ADMITTED = frozenset(
+        {
+            ("numpy.core.multiarray", "_reconstruct"),
+            ("numpy._core.multiarray", "_reconstruct"),
+            ("numpy", "ndarray"),
+            ("numpy", "dtype"),
+        }
+    )
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in self.ADMITTED:
@@ -51,7 +53,9 @@ def read_weights(file: str) -> dict[str, Any]:
 
 
 def _convolution(layer: dict[str, Any]) -> Layer:
-    kernel = np.ascontiguousarray(np.asarray(layer["kernel"], np.float32).transpose(3, 2, 0, 1))  # HWIO -> OIHW
+    kernel = np.ascontiguousarray(
+        np.asarray(layer["kernel"], np.float32).transpose(3, 2, 0, 1)
+    )  # HWIO -> OIHW
     return kernel, np.asarray(layer.get("bias", np.zeros(kernel.shape[0])), np.float32)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence as Many
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -103,7 +104,7 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
             return clip[1:], np.zeros(0, np.float16)
         self._dis = self._dis or DisFlow()
         grays = [gray(frame) for frame in clip[: WINDOW + 1]]
-        flows = [self._dis(now, before) for before, now in zip(grays, grays[1:], strict=False)]
+        flows = [self._dis(now, before) for before, now in pairwise(grays)]
         return clip[1:], np.stack(flows).astype(np.float16)
 
     def _crop(self, clip: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -28,9 +28,9 @@ class Engine(Protocol):
 
     name: str
     precision: str  # "fp32" or "bf16"
-    inputs: Mapping[str, tuple[int, ...]]
-    outputs: Mapping[str, tuple[int, ...]]
-    metadata: Mapping[str, str]  # what the exported file says of itself
+    inputs: dict[str, tuple[int, ...]]
+    outputs: dict[str, tuple[int, ...]]
+    metadata: dict[str, str]  # what the exported file says of itself
 
     def infer(self, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
         """Run once. Raises EngineError for a missing, extra or ill-shaped input."""

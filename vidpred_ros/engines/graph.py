@@ -26,7 +26,7 @@ def load_network(model: ReleasedModel) -> HierarchicalResidual:
         network.load_state_dict(weights)
     except ModelError:
         raise
-    except Exception as error:  # safetensors and torch raise many kinds for a wrong or damaged file
+    except Exception as error:  # noqa: BLE001 - safetensors and torch raise many kinds for a wrong or damaged file
         raise ModelError(f"{model.weights}: not the weights of {model.card.network!r}: {error}") from None
     return network.eval().requires_grad_(False)
 

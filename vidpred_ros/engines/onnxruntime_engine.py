@@ -22,7 +22,7 @@ class OnnxruntimeEngine:
     def __init__(self, path: Path) -> None:
         try:
             self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        except Exception as error:  # the library has its own kinds for a damaged file
+        except Exception as error:  # noqa: BLE001 - the library has its own kinds for a damaged file
             raise EngineError(f"{path} is no usable ONNX file ({error}); delete it and it is made again") from None
         self.metadata = dict(self._session.get_modelmeta().custom_metadata_map)
         self.inputs = {port.name: tuple(port.shape) for port in self._session.get_inputs()}

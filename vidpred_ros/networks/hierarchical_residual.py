@@ -20,6 +20,7 @@ Ours, beside the paper: the ``warp`` head, the ``dis`` motion prior and the ``di
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -128,7 +129,7 @@ class HierarchicalResidual(nn.Module):
         for bottom_up, laterals in zip(self.bottom_up, self.lateral, strict=True):
             u = bottom_up(u)
             s = u
-            for lateral in laterals:  # type: ignore[union-attr]
+            for lateral in cast(nn.ModuleList, laterals):
                 s = lateral(s)
             states.append(s.squeeze(2))
         return states
@@ -149,7 +150,7 @@ class HierarchicalResidual(nn.Module):
         for level, (bottom_up, laterals) in enumerate(zip(self.bottom_up, self.lateral, strict=True)):
             x = bottom_up(x)
             now = x
-            for i, lateral in enumerate(laterals):  # type: ignore[arg-type]
+            for i, lateral in enumerate(cast(nn.ModuleList, laterals)):
                 name = f"state_{level}_{i}"
                 kept[name] = now.squeeze(2)
                 now = lateral(torch.cat([past[name].unsqueeze(2), now], dim=2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,7 +24,7 @@ class OpticalFlow:
 
     def __init__(self, size: tuple[int, int], period_s: float, steps: int, window_length: int = 8) -> None:
         self.size, self.period_s, self.steps, self.window_length = size, period_s, steps, window_length
-        self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._dis: Any = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)  # type: ignore[attr-defined]
         rows, columns = np.mgrid[0 : size[0], 0 : size[1]].astype(np.float32)
         self._grid = np.stack([columns, rows], axis=-1)
 

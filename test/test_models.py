@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vidpred_ros.errors import ModelError
+from vidpred_ros.models import CARD, WEIGHTS, ReleasedModel, find_model, list_models
+
+
+@pytest.fixture
+def folder(tiny_model: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_model, tmp_path / "tiny"))
+
+
+def test_a_model_is_found_by_name_and_by_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIDPRED_MODELS", str(folder.parent))
+    assert find_model("tiny").folder == folder and find_model(str(folder)).id == "tiny"
+    assert "tiny" in [model.id for model in list_models()]
+    with pytest.raises(ModelError, match="no model 'tinny'.*tiny"):
+        find_model("tinny")
+
+
+@pytest.mark.parametrize("name", sorted(p.parent.name for p in (Path(__file__).parents[1] / "models").glob(f"*/{CARD}")))
+def test_released_models_are_whole(name: str) -> None:
+    model = find_model(name)
+    assert model.id == name and model.verified_weights.stat().st_size <= 32 * 2**20
+    assert model.card.scores, "a released model states its scores"
+
+
+def test_truncated_weights_are_refused(folder: Path) -> None:
+    weights = folder / WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:-10])
+    with pytest.raises(ModelError, match="truncated or changed"):
+        _ = ReleasedModel(folder).verified_weights
+    weights.unlink()
+    with pytest.raises(ModelError, match="is missing"):
+        _ = ReleasedModel(folder).verified_weights
+
+
+def test_a_wrong_card_names_the_key(folder: Path) -> None:
+    card = yaml.safe_load((folder / CARD).read_text())
+    (folder / CARD).write_text(yaml.safe_dump(card | {"period": -1, "colour": "blue"}))
+    with pytest.raises(ModelError, match=r"model\.yaml: .*period.*colour"):
+        ReleasedModel(folder)
+    (folder / CARD).write_text("{")
+    with pytest.raises(ModelError, match="cannot be read"):
+        ReleasedModel(folder)
+    (folder / CARD).unlink()
+    with pytest.raises(ModelError, match="is no model folder"):
+        ReleasedModel(folder)
