@@ -136,14 +136,16 @@ class _FlowHistory:
 
     def forget(self) -> None:
         self._epoch = self._sequence = -1
+        self._last: NDArray[np.uint8] | None = None
         self._gray: NDArray[np.uint8] | None = None
 
     def count(self, window: Window) -> int:
         """How many of the window's newest frames were not in the window before: 1 when none was missed, 8 at a start."""
-        same = window.epoch == self._epoch
-        fresh = window.sequence - self._sequence if same else self._length
-        self._epoch, self._sequence = window.epoch, window.sequence
-        return max(1, min(fresh, self._length))
+        fresh = window.sequence - self._sequence
+        # an older window, or one of another source that happens to have the next number, starts anew
+        goes_on = 0 < fresh < self._length and window.frames[-1 - fresh] is self._last and window.epoch == self._epoch
+        self._epoch, self._sequence, self._last = window.epoch, window.sequence, window.frames[-1]
+        return fresh if goes_on else self._length
 
     def update(self, window: Window) -> int:
         """``count``, and the flows of the frames that are new."""
