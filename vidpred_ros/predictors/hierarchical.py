@@ -1,7 +1,8 @@
 """The hierarchical residual predictor (Shouno 2020) on an inference engine: windows in, Forecasts out.
 
-The tree form streams: each new frame costs one pass, and what earlier frames left behind comes from short histories. A
-window whose earlier frames were missed is predicted on as a whole.
+The tree form streams: each new frame costs one pass, and what earlier frames left behind comes from short histories.
+Frames that came in while a pass was running are made up for by a pass each; the first window, or one that has no frame
+in common with the last, costs eight.
 """
 
 from __future__ import annotations
@@ -21,9 +22,6 @@ from vidpred_ros.models import find_model
 from vidpred_ros.motion import DisFlow, gray
 from vidpred_ros.window import Window
 
-#: Behind by more frames than this, a whole window costs less than the passes that would make up for them.
-CATCH_UP = 2
-
 
 class Hierarchical:
     """K future frames from a released model. Raises ModelError, EngineError or ConfigError when it cannot be set up.
@@ -41,16 +39,11 @@ class Hierarchical:
             raise ConfigError(f"model {card.id} cannot stream (form {card.network.form}, {card.network.rollout})")
         self.model_id, self.size, self.period_s, self.window_length = card.id, card.size, card.period, card.window
         self.steps, self.weights_sha256 = steps, card.weights_sha256
-        self._released, self._prior = released, card.network.motion_prior == "dis"
-        self._whole: Engine | None = None
-        self._stream: _Stream | None = None
-        self._engine_name = engine
-        if streams if stream is None else stream:
-            opened = open_engine(released, engine, "stream", steps)
-            self._stream = _Stream(opened)
-        else:
-            opened = self._whole = open_engine(released, engine, "whole", steps)
-        self.engine = f"{opened.name} {opened.precision}"
+        self._prior = card.network.motion_prior == "dis"
+        stream = streams if stream is None else stream
+        self._engine = open_engine(released, engine, "stream" if stream else "whole", steps)
+        self._stream = _Stream(self._engine) if stream else None
+        self.engine = f"{self._engine.name} {self._engine.precision}"
         self._flows = _FlowHistory(self.size, self.window_length)
 
     def predict(self, window: Window) -> Forecast:
@@ -72,30 +65,23 @@ class Hierarchical:
         )
 
     def _infer(self, window: Window, fresh: int) -> NDArray[np.float32]:
-        starts = fresh == len(window.frames)  # the first window after a reset, or all of its frames were missed
-        if self._stream is not None and (fresh <= CATCH_UP or starts):
-            if starts:
-                self._stream.clear()
-            frames = window.frames[:1] + window.frames if starts else window.frames  # the first one has none before it
-            for i in range(-fresh, 0):
-                newest = slice(i - 1, i + 1 or None)
-                flows = np.stack(self._flows.newest[newest]) if self._prior else None
-                futures = self._stream.push(np.stack(frames[newest]), flows)
-            return futures
-        if self._stream is not None:
-            self._flows.forget()  # the stream lost its thread: the next window starts it again
-        if self._whole is None:
-            self._whole = open_engine(self._released, self._engine_name, "whole", self.steps)
-        inputs: Arrays = {"frames": np.stack(window.frames)}
-        if self._prior:
-            inputs["flows"] = np.stack(self._flows.newest[-self.window_length :])
-        return self._whole.infer(inputs)["futures"]
+        if self._stream is None:
+            inputs: Arrays = {"frames": np.stack(window.frames)}
+            if self._prior:
+                inputs["flows"] = np.stack(self._flows.newest[-self.window_length :])
+            return self._engine.infer(inputs)["futures"]
+        frames = window.frames
+        if fresh == len(frames):  # nothing joins this window to the last one
+            self._stream.clear()
+            frames = frames[:1] + frames  # the first frame has none before it
+        for i in range(-fresh, 0):
+            newest = slice(i - 1, i + 1 or None)
+            flows = np.stack(self._flows.newest[newest]) if self._prior else None
+            futures = self._stream.push(np.stack(frames[newest]), flows)
+        return futures
 
     def close(self) -> None:
-        if self._stream is not None:
-            self._stream.engine.close()
-        if self._whole is not None:
-            self._whole.close()
+        self._engine.close()
 
 
 class _Stream:
@@ -132,9 +118,6 @@ class _FlowHistory:
         self._dis, self._length = DisFlow(), length
         self._zero = np.zeros((*size, 2), np.float32)
         self._flows: deque[NDArray[np.float32]] = deque([self._zero], maxlen=length + 1)
-        self.forget()
-
-    def forget(self) -> None:
         self._epoch = self._sequence = -1
         self._last: NDArray[np.uint8] | None = None
         self._gray: NDArray[np.uint8] | None = None
