@@ -108,6 +108,17 @@ def test_an_untrained_warp_head_returns_the_prior() -> None:
         assert torch.allclose(future[..., 2 * k :], frames[0, -1, :, :, : -2 * k], atol=2e-5)
 
 
+@pytest.mark.parametrize(("speed", "still"), [(0.0, True), (0.1, True), (2.0, False)])
+@torch.no_grad()
+def test_a_scene_that_stands_still_is_foretold_as_it_is(speed: float, still: bool) -> None:
+    network = random_network(HierarchicalConfig(**TREE))
+    frames, flows = clip(WINDOW)
+    frames = frames[:, :1].expand(-1, WINDOW, -1, -1, -1)
+    futures = network(frames, speed * flows / flows.norm(dim=2, keepdim=True), [1, 5])
+    change = (futures - frames[:, -1:]).abs().max()
+    assert change < 1e-4 if still else change > 0.01
+
+
 def test_noise_is_in_the_upper_two_modules_and_in_training_only() -> None:
     network = random_network(HierarchicalConfig(form="tree", width=0.1, head="pixels", dropout=0.5))
     rates = [block.noise.p for block in network.top_down]

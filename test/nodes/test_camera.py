@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
 import numpy as np
-from helpers.ros import Graph, rgb, stamp
+from helpers.ros import Graph, rgb, stamp, write_sequence
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
@@ -24,13 +24,13 @@ PERIOD_NS = 50_000_000
 
 
 @pytest.fixture(scope="module")
-def frames() -> list[np.ndarray]:
-    return [frame.image for frame in open_source(DRIVE)]
+def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """12 frames at 20 Hz as SOURCE."""
+    return write_sequence(tmp_path_factory.mktemp("source") / "sequence", 12, 20.0, 48, 64)
 
 
-def test_every_frame_of_a_source_goes_out_once_and_the_node_ends(
-    graph: Graph, frames: list[np.ndarray], tmp_path: Path
-) -> None:
+def test_every_frame_of_a_source_goes_out_once_and_the_node_ends(graph: Graph, tmp_path: Path) -> None:
+    frames = [frame.image for frame in open_source(DRIVE)]
     images, infos = graph.listen(Image, "camera/image_raw"), graph.listen(CameraInfo, "camera/camera_info")
     sent_file = tmp_path / "sent.json"
     node = graph.start(
@@ -55,39 +55,38 @@ def test_every_frame_of_a_source_goes_out_once_and_the_node_ends(
     assert {stamp(info) for info in infos} <= set(stamps)
 
 
-def test_a_loop_with_a_clock_goes_back_in_time(graph: Graph) -> None:
+def test_a_loop_with_a_clock_goes_back_in_time(graph: Graph, folder: str) -> None:
     images, clocks = graph.listen(Image, "camera/image_raw"), graph.listen(Clock, "/clock")
     node = graph.start(
-        "camera", {"source": DRIVE, "publish_clock": True, "rate": 60.0, "wait_for_subscribers": 1}
+        "camera", {"source": folder, "publish_clock": True, "rate": 60.0, "wait_for_subscribers": 1}
     )
     graph.until(lambda: len(images) > 13, "the second round")
     stamps = [stamp(image) for image in images[:13]]
-    own = [frame.stamp_ns for frame in open_source(DRIVE)]
+    own = [frame.stamp_ns for frame in open_source(folder)]
     assert stamps == [*own, own[0]]
     assert {stamp_to_ns(clock.clock) for clock in clocks} <= set(own) and len(clocks) > 6
     assert node.stop(signal.SIGTERM) == 0
     assert "Traceback" not in node.output
 
 
-def test_a_loop_without_a_clock_goes_on_in_time_at_the_rate_asked_for(
-    graph: Graph, frames: list[np.ndarray]
-) -> None:
+def test_a_loop_without_a_clock_goes_on_in_time_at_the_rate_asked_for(graph: Graph, folder: str) -> None:
     compressed = graph.listen(CompressedImage, "camera/image_raw/compressed")
     node = graph.start(
-        "camera", {"source": DRIVE, "image_transport": "compressed", "rate": 40.0, "wait_for_subscribers": 1}
+        "camera", {"source": folder, "image_transport": "compressed", "rate": 40.0, "wait_for_subscribers": 1}
     )
     graph.until(lambda: len(compressed) > 13, "the second round")
     assert np.abs(np.diff([stamp(image) for image in compressed[:14]]) - PERIOD_NS // 2).max() <= 1
     decoded = decode_compressed(compressed[12].data, compressed[12].format)
-    assert np.abs(decoded.astype(int) - frames[0]).mean() < 6, "JPEG of the first frame"
+    first = next(iter(open_source(folder))).image
+    assert np.abs(decoded.astype(int) - first).mean() < 6, "JPEG of the first frame"
     assert node.stop(signal.SIGINT) == 0
     assert "Traceback" not in node.output
 
 
-def test_the_duration_ends_a_loop(graph: Graph) -> None:
+def test_the_duration_ends_a_loop(graph: Graph, folder: str) -> None:
     images = graph.listen(Image, "camera/image_raw")
     node = graph.start(
-        "camera", {"source": DRIVE, "duration": 1.0, "size": "32x24", "wait_for_subscribers": 1}
+        "camera", {"source": folder, "duration": 1.0, "size": "32x24", "wait_for_subscribers": 1}
     )
     graph.until(lambda: node.process.poll() is not None, "the end of the node")
     graph.until(lambda: len(images) == 20, "one second of frames")

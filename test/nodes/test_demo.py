@@ -9,6 +9,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
+from helpers.ros import write_sequence
+
 from vidpred_ros.errors import VidpredError
 from vidpred_ros.evaluation.recording import load_recording
 from vidpred_ros.nodes.demo import run_demo_graph
@@ -17,7 +19,10 @@ from vidpred_ros.nodes.load import run_load
 from vidpred_ros.preprocess import crop_and_resize
 from vidpred_ros.sources import open_source
 
-DRIVE = "synthetic:seed=1,seconds=2,rate=10,width=160,height=128"
+
+@pytest.fixture
+def drive(tmp_path: Path) -> str:
+    return write_sequence(tmp_path / "drive", 20, 10.0, 128, 160)
 
 
 @pytest.fixture(autouse=True)
@@ -25,12 +30,12 @@ def own_domain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROS_DOMAIN_ID", "100")  # the namespace holds the process id
 
 
-def test_the_recording_holds_what_was_sent_and_what_was_predicted(tmp_path: Path) -> None:
+def test_the_recording_holds_what_was_sent_and_what_was_predicted(tmp_path: Path, drive: str) -> None:
     told = []
-    recording = run_demo_graph(DRIVE, "copy_last", None, 2, 5.0, tmp_path, lambda *done: told.append(done))
+    recording = run_demo_graph(drive, "copy_last", None, 2, 5.0, tmp_path, lambda *done: told.append(done))
     assert recording.summary["camera"] == {"sent": 20, "received": 20, "lost": 0}
     assert (told[0], told[-1]) == ((0.0, 5.0), (5.0, 5.0))
-    frames = [crop_and_resize(frame.image, (128, 160)) for frame in open_source(DRIVE)]
+    frames = [crop_and_resize(frame.image, (128, 160)) for frame in open_source(drive)]
     assert np.array_equal(recording.camera_frames, frames)
     assert 1 <= len(recording.source_stamps_ns) <= 13
     stamps = recording.camera_stamps_ns.tolist()
@@ -42,9 +47,9 @@ def test_the_recording_holds_what_was_sent_and_what_was_predicted(tmp_path: Path
     assert np.array_equal(load_recording(tmp_path / "recording").camera_frames, recording.camera_frames)
 
 
-def test_a_node_that_cannot_start_is_an_error_with_its_last_words(tmp_path: Path) -> None:
+def test_a_node_that_cannot_start_is_an_error_with_its_last_words(tmp_path: Path, drive: str) -> None:
     with pytest.raises(VidpredError, match="the predictor node ended with exit code 1(.|\n)*no_such_model"):
-        run_demo_graph(DRIVE, "no_such_model", None, 2, 5.0, tmp_path)
+        run_demo_graph(drive, "no_such_model", None, 2, 5.0, tmp_path)
 
 
 def test_the_load_test_measures_the_predictor() -> None:

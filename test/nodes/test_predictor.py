@@ -200,7 +200,10 @@ def test_an_incompatible_qos_is_named(graph: Graph) -> None:
     reports = graph.reports()
     graph.until(lambda: reports and "incompatible" in reports[-1].message, "a report of the QoS")
     assert level(reports[-1]) == "ERROR"
-    assert "the QoS of probe on /image" in reports[-1].message and "reliab" in reports[-1].message.lower()
+    graph.until(
+        lambda: "the QoS of probe on /image" in reports[-1].message, "the name of the publisher's node"
+    )
+    assert "reliable subscription" in reports[-1].message
     assert camera.publisher.get_subscription_count() == 0
 
 

@@ -103,7 +103,7 @@ class HierarchicalResidual(nn.Module):
             down = channels[level - 1] if level else width  # d_1 keeps the width of module 1
             self.top_down.append(TopDown(width if top else 2 * width, width, down, dropout))
         if config.head == "warp":
-            self.head: nn.Module = WarpHead(channels[0])
+            self.head: nn.Module = WarpHead(channels[0], gated=config.motion_prior == "dis")
         else:
             self.head = StepPixelHead(channels[0]) if config.rollout == "direct" else PixelHead(channels[0])
 

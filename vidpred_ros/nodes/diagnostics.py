@@ -194,7 +194,10 @@ def explain_silence(node: Node, topic: str, wanted_type: str, qos: QoSProfile) -
             )
         compatibility, reason = qos_check_compatible(publisher.qos_profile, qos)
         if compatibility == QoSCompatibility.ERROR:
-            return f"the QoS of {publisher.node_name} on {topic} is incompatible ({reason.strip()}); change qos_overrides"
+            # discovery may know the publisher before its node
+            known = not publisher.node_name.startswith("_NODE_")
+            who = publisher.node_name if known else "a publisher"
+            return f"the QoS of {who} on {topic} is incompatible ({reason.strip()}); change qos_overrides"
     return (
         f"{len(publishers)} publisher(s) on {topic} send nothing that arrives; check that the camera runs and, for large "
         "raw images, that its process uses this package's Fast DDS profile"
