@@ -1,7 +1,6 @@
 """Make a released model of a checkpoint: `python -m training.release runs/NAME/last.pt --out models/NAME`.
 
-Writes weights.safetensors (float16), model.yaml and, where there is none yet, a card to fill in. Scores are added to
-model.yaml by hand from `vidpred evaluate`, each with its command.
+Writes weights.safetensors (float16) and model.yaml; `python -m training.scores` adds measured scores, README.md is yours.
 """
 
 from __future__ import annotations
@@ -41,6 +40,7 @@ def release(path: Path, out: Path, licence: str) -> ModelCard:
         raise VidpredError(f"{path}: a weight or a statistic does not fit into float16")
     out.mkdir(parents=True, exist_ok=True)
     save_file(weights, out / WEIGHTS, metadata={"recipe": out.name})
+    (out / WEIGHTS).chmod(0o644)  # safetensors writes for the owner only
     digest = hashlib.sha256((out / WEIGHTS).read_bytes()).hexdigest()
     scores = []
     if (out / CARD).is_file() and (old := read_card(out)).weights_sha256 == digest:
