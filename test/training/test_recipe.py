@@ -30,13 +30,26 @@ def test_overrides_descend_and_are_typed() -> None:
     [
         ("lerning_rate=1", "lerning_rate: Extra inputs"),
         ("network.width=-1", "network.width: .*greater than 0"),
-        ("data.size=[100, 160]", "sides that 16 divides"),
+        ("data.size=[100, 160]", "data.size.0: .*multiple of 16"),
+        ("data.crop=[1.0, 0.6]", "crop: 1.0 is above 0.6"),
+        ("data.crop=[0.5, 2.0]", "data.crop.1: .*less than or equal to 1"),
+        ("data.rates=[0, 10]", "data.rates.0: .*greater than 0"),
+        ("schedule=sawtooth", "schedule: .*'constant' or 'cosine'"),
         ("lr", "expected key=value"),
+        ("lr=[1", r"\[1 is no YAML value"),
+        ("steps.of=1", "steps in .* has no keys below it"),
     ],
 )
 def test_wrong_keys_and_values_are_named(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_recipe("hrp_tree_w25", [override])
+
+
+@pytest.mark.parametrize(("text", "message"), [("network: {", "cannot be read"), ("", "no keys"), ("- a", "no keys")])
+def test_a_file_that_is_no_recipe_is_named(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "odd.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=f"odd.yaml .*{message}"):
+        load_recipe(str(tmp_path / "odd.yaml"))
 
 
 def test_unknown_recipe_lists_the_known_ones(tmp_path: Path) -> None:
