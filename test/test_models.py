@@ -19,6 +19,10 @@ def test_a_model_is_found_by_name_and_by_folder(folder: Path, monkeypatch: pytes
     monkeypatch.setenv("VIDPRED_MODELS", str(folder.parent))
     assert find_model("tiny").folder == folder and find_model(str(folder)).id == "tiny"
     assert "tiny" in [model.id for model in list_models()]
+    elsewhere = folder.parent / "elsewhere"
+    (elsewhere / "tiny").mkdir(parents=True)  # a folder that happens to have a model's name is none
+    monkeypatch.chdir(elsewhere)
+    assert find_model("tiny").folder == folder
     with pytest.raises(ModelError, match="no model 'tinny'.*tiny"):
         find_model("tinny")
 

@@ -17,6 +17,7 @@ from vidpred_ros.networks.config import HierarchicalConfig
 
 CARD = "model.yaml"
 WEIGHTS = "weights.safetensors"
+MODEL_ID = r"^[a-z0-9][a-z0-9_\-.]*$"
 
 
 class Training(BaseModel):
@@ -36,7 +37,7 @@ class ModelCard(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9_\-.]*$")
+    id: str = Field(pattern=MODEL_ID)
     network: HierarchicalConfig
     parameters: int = Field(gt=0)
     size: tuple[int, int]  # (height, width) of input and output frames
@@ -112,11 +113,11 @@ def list_models() -> list[ReleasedModel]:
 
 def find_model(name: str) -> ReleasedModel:
     """A released model by its name or its folder. Raises ModelError with the names that there are."""
+    for folder in (Path(name), *(place / name for place in model_folders())):
+        if (folder / CARD).is_file():
+            return ReleasedModel(folder)
     if Path(name).is_dir():
-        return ReleasedModel(Path(name))
-    for place in model_folders():
-        if (place / name / CARD).is_file():
-            return ReleasedModel(place / name)
+        return ReleasedModel(Path(name))  # says what it lacks
     known = sorted({card.parent.name for place in model_folders() for card in place.glob(f"*/{CARD}")})
     raise ModelError(
         f"no model {name!r}: neither a folder nor one of the released models ({', '.join(known) or 'none found'}), "

@@ -114,6 +114,14 @@ def test_unknown_and_missing_engines(model: ReleasedModel, monkeypatch: pytest.M
         open_engine(model)
 
 
+def test_an_export_of_another_graph_is_refused(model: ReleasedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are copied to cars by hand, so a name proves nothing."""
+    path = exported_file(model, "stream", 2)
+    monkeypatch.setattr("vidpred_ros.engines.exported_file", lambda *_: path)
+    with pytest.raises(EngineError, match=r"something else \(vidpred\.steps differ\)"):
+        open_engine(model, "onnxruntime", "stream", 1)
+
+
 def test_weights_that_changed_are_refused_even_with_an_export(tmp_path: Path) -> None:
     model = ReleasedModel(make_model(tmp_path, "changing"))
     cached_file(model, "stream", 1).write_bytes(b"made when the weights were whole")

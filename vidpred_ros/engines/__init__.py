@@ -47,8 +47,20 @@ def choose(name: str | None) -> str:
 
 def cached_file(model: ReleasedModel, kind: str, steps: int) -> Path:
     """Where the exported file of a graph is kept."""
-    name = f"{model.id}-{model.card.weights_sha256[:12]}-{kind}-k{steps}-v{EXPORT_VERSION}.onnx"
+    height, width = model.card.size
+    name = f"{model.id}-{model.card.weights_sha256[:12]}-{height}x{width}-{kind}-k{steps}-v{EXPORT_VERSION}.onnx"
     return cache_folder() / name
+
+
+def expected_metadata(model: ReleasedModel, kind: str, steps: int) -> dict[str, str]:
+    """What an exported file says of itself, and what is checked before it runs."""
+    return {
+        "vidpred.version": str(EXPORT_VERSION),
+        "vidpred.model": model.id,
+        "vidpred.weights_sha256": model.card.weights_sha256,
+        "vidpred.kind": kind,
+        "vidpred.steps": str(steps),
+    }
 
 
 def exported_file(model: ReleasedModel, kind: str, steps: int) -> Path:
@@ -65,7 +77,10 @@ def exported_file(model: ReleasedModel, kind: str, steps: int) -> Path:
     log.info("exporting %s (%s, K=%d) to %s: some seconds, once", model.id, kind, steps, path)
     command = [sys.executable, "-m", "vidpred_ros.engines.export", str(model.folder), "--kind", kind]
     command += ["--steps", str(steps), "--out", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=EXPORT_TIMEOUT_S, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=EXPORT_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired:
+        raise EngineError(f"exporting {model.id} took more than {EXPORT_TIMEOUT_S} s: `{' '.join(command)}`") from None
     if done.returncode != 0:
         tail = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
         raise EngineError(f"exporting {model.id} failed: {' '.join(tail).removeprefix('error: ')}")
@@ -95,8 +110,10 @@ def open_engine(
         from vidpred_ros.engines.torch_engine import TorchEngine
 
         return TorchEngine(model, kind, steps)
-    engine = open_file(name, exported_file(model, kind, steps), precision)
-    if engine.metadata.get("vidpred.weights_sha256") != model.card.weights_sha256:
+    path = exported_file(model, kind, steps)
+    engine = open_file(name, path, precision)
+    wrong = [key for key, value in expected_metadata(model, kind, steps).items() if engine.metadata.get(key) != value]
+    if wrong:
         engine.close()
-        raise EngineError(f"{cached_file(model, kind, steps)} was made from other weights; delete it and start again")
+        raise EngineError(f"{path} is the export of something else ({', '.join(wrong)} differ); delete it and start again")
     return engine

@@ -69,5 +69,5 @@ def bf16_is_native() -> bool:
 
 
 def as_numpy(arrays: Mapping[str, NDArray[Any]]) -> Arrays:
-    """C-contiguous copies where needed: every runtime wants plain arrays."""
+    """The arrays, copied where they are not C-contiguous: every runtime wants plain ones."""
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}

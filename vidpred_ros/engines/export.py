@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -16,24 +17,14 @@ import numpy as np
 import onnx
 import torch
 
-from vidpred_ros.engines.base import EXPORT_VERSION, installed_engines
+from vidpred_ros.engines import cached_file, expected_metadata, open_file
+from vidpred_ros.engines.base import installed_engines
 from vidpred_ros.engines.graph import Stream, WholeWindow, load_network, make_graph, probe_inputs
 from vidpred_ros.errors import EngineError, VidpredError
 from vidpred_ros.models import ReleasedModel, find_model
 
 #: Largest difference of any output from torch, in float32 on the same inputs.
 PARITY = 1e-3
-
-
-def metadata(model: ReleasedModel, kind: str, steps: int) -> dict[str, str]:
-    """What an engine checks before it runs a file."""
-    return {
-        "vidpred.version": str(EXPORT_VERSION),
-        "vidpred.model": model.id,
-        "vidpred.weights_sha256": model.card.weights_sha256,
-        "vidpred.kind": kind,
-        "vidpred.steps": str(steps),
-    }
 
 
 def export(model: ReleasedModel, kind: str, steps: int, path: Path) -> float:
@@ -44,30 +35,29 @@ def export(model: ReleasedModel, kind: str, steps: int, path: Path) -> float:
     graph = make_graph(load_network(model), kind, steps).eval()
     inputs = tuple(probe_inputs(graph, model.card.size))
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part.onnx")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        torch.onnx.export(
-            graph,
-            inputs,
-            str(part),
-            input_names=list(graph.inputs(model.card.size)),
-            output_names=graph.outputs(),
-            dynamo=True,
-            optimize=True,
-            external_data=False,
-            verbose=False,
-        )
-    proto = onnx.load(part)
-    onnx.helper.set_model_props(proto, metadata(model, kind, steps) | graph.metadata())
-    onnx.save(proto, part)
+    part = path.with_suffix(f".{os.getpid()}.part.onnx")  # two nodes that start at once do not write into one file
     try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+            torch.onnx.export(
+                graph,
+                inputs,
+                str(part),
+                input_names=list(graph.inputs(model.card.size)),
+                output_names=graph.outputs(),
+                dynamo=True,
+                optimize=True,
+                external_data=False,
+                verbose=False,
+            )
+        proto = onnx.load(part)
+        onnx.helper.set_model_props(proto, expected_metadata(model, kind, steps) | graph.metadata())
+        onnx.save(proto, part)
         worst = parity(graph, inputs, part, model.card.size)
-    except EngineError:
-        part.unlink()
-        raise
-    part.replace(path)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
     return worst
 
 
@@ -83,8 +73,6 @@ def parity(
     for name in installed_engines():
         if name == "torch":
             continue
-        from vidpred_ros.engines import open_file
-
         engine = open_file(name, path, precision="fp32")
         got = engine.infer(arrays)
         engine.close()
@@ -107,8 +95,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="the file; default: where the engines look for it")
     options = parser.parse_args(arguments)
     try:
-        from vidpred_ros.engines import cached_file
-
         model = find_model(options.model)
         path = options.out or cached_file(model, options.kind, options.steps)
         worst = export(model, options.kind, options.steps, path)
