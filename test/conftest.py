@@ -12,6 +12,8 @@ from hypothesis import settings
 
 # Before any test imports matplotlib: there may be no display.
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Before any test imports torch: its networks are tiny here, and threads that wait for each other crawl on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The same examples in every run, and no limit on their time: a busy machine is no defect.
 settings.register_profile("vidpred", deadline=None, derandomize=True, print_blob=True)

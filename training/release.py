@@ -6,19 +6,21 @@ Writes weights.safetensors (float16) and model.yaml; `python -m training.scores`
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
 import yaml
+from pydantic import ValidationError
 from rich.console import Console
 from safetensors.torch import save_file
 
 from training import checkpoint
 from training.recipe import Recipe
-from vidpred_ros.errors import VidpredError
-from vidpred_ros.models import CARD, WEIGHTS, ModelCard, Training, read_card
+from vidpred_ros.errors import ConfigError, ModelError, VidpredError
+from vidpred_ros.models import CARD, MODEL_ID, WEIGHTS, ModelCard, Training, read_card
 from vidpred_ros.networks.hierarchical_residual import HierarchicalResidual
 
 console = Console(stderr=True)
@@ -29,15 +31,20 @@ def release(path: Path, out: Path, licence: str) -> ModelCard:
 
     float16 halves the files; batch norm statistics stay within its range because inputs are scaled to about 1.
     """
+    if not re.fullmatch(MODEL_ID, out.name):
+        raise ConfigError(f"--out {out}: the folder's name is the model's id: small letters, digits, '_', '-' and '.'")
     state = checkpoint.load(path)
-    recipe = Recipe.model_validate(state["recipe"])
+    try:
+        recipe = Recipe.model_validate(state["recipe"])
+    except ValidationError as error:
+        raise ModelError(f"{path}: its recipe is not one of this version: {error}") from None
     weights = {
         name: (w.half() if w.is_floating_point() else w).contiguous() for name, w in state["released"].items()
     }
     network = HierarchicalResidual(recipe.network)
     network.load_state_dict({n: w.float() if w.is_floating_point() else w for n, w in weights.items()})
     if not all(torch.isfinite(p).all() for p in network.state_dict().values()):
-        raise VidpredError(f"{path}: a weight or a statistic does not fit into float16")
+        raise ModelError(f"{path}: a weight or a statistic does not fit into float16")
     out.mkdir(parents=True, exist_ok=True)
     save_file(weights, out / WEIGHTS, metadata={"recipe": out.name})
     (out / WEIGHTS).chmod(0o644)  # safetensors writes for the owner only

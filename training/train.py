@@ -32,7 +32,7 @@ from training.datasets.clips import ClipDataset
 from training.datasets.frames import Sequence, open_sequences
 from training.losses import VggLoss, mae
 from training.recipe import Recipe, load_recipe
-from training.validate import validate
+from training.validate import check_long_enough, validate
 from vidpred_ros.errors import ModelError, VidpredError
 from vidpred_ros.networks.config import WINDOW
 from vidpred_ros.networks.hierarchical_residual import HierarchicalResidual
@@ -84,6 +84,8 @@ class Trainer:
         """One update of the weights. Raises ModelError when a loss is no longer finite."""
         rng = np.random.default_rng((self.recipe.seed, self.step, 1))
         steps = self.futures(rng)
+        # noise too depends on the step alone: a resumed run goes on exactly, and each process draws its own
+        torch.manual_seed(self.recipe.seed + 1_000_003 * (self.step * self.world + self.rank))
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
         frames = batch["frames"].to(self.device, non_blocking=True)
@@ -123,7 +125,6 @@ class Trainer:
             "network": self.network.state_dict(),
             "released": self.released.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "rng": torch.get_rng_state(),
         }
         if self.ema is not None:
             state["ema"] = self.ema.state_dict()
@@ -141,23 +142,17 @@ class Trainer:
             raise ModelError(f"{path} holds another network ({changed}); choose another --out or remove it")
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
-        if self.ema is not None:
+        if self.ema is not None and "ema" in state:  # without: the average starts with the weights as they are now
             self.ema.load_state_dict(state["ema"])
-        torch.set_rng_state(state["rng"])
         self.step = state["step"]
         return True
 
     def batches(self, dataset: ClipDataset) -> Iterator[dict[str, Tensor]]:
         size = self.recipe.batch
         first = (self.step * self.world + self.rank) * size
-        indices = [
-            list(range(first + i * self.world * size, first + i * self.world * size + size))
-            for i in range(self.recipe.steps - self.step)
-        ]
-        workers = self.recipe.data.workers
-        # a generator of its own: a loader that draws from the global one would change the noise of a resumed run
-        own = torch.Generator()
-        yield from DataLoader(dataset, batch_sampler=indices, num_workers=workers, generator=own)
+        starts = range(first, self.recipe.steps * self.world * size, self.world * size)
+        indices = (range(start, start + size) for start in starts)  # a generator: a run may have millions
+        yield from DataLoader(dataset, batch_sampler=indices, num_workers=self.recipe.data.workers)
 
 
 def channels_last(network: nn.Module) -> nn.Module:
@@ -185,6 +180,7 @@ def load_data(recipe: Recipe) -> tuple[ClipDataset, list[Sequence]]:
     data, random_crops = recipe.data, recipe.data.crop != (1.0, 1.0)
     train = [s for text in data.train for s in open_sequences(text, data.size, "train", random_crops)]
     held_out = [s for text in data.validate_on for s in open_sequences(text, data.size, "val", False)]
+    check_long_enough(held_out, recipe)  # now, not after hours of training
     futures = recipe.network.max_steps if recipe.network.rollout == "direct" else recipe.futures_per_step
     flows = recipe.network.motion_prior == "dis"
     length = recipe.steps * recipe.batch * int(os.environ.get("WORLD_SIZE", "1"))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from training.datasets.frames import Sequence
 from training.recipe import Recipe
+from vidpred_ros.errors import SourceError
 from vidpred_ros.metrics import FrameMetrics
 from vidpred_ros.motion import DisFlow, gray
 from vidpred_ros.networks.config import WINDOW
@@ -31,28 +32,58 @@ def window_inputs(frames: NDArray[np.uint8], flows: bool) -> tuple[Tensor, Tenso
     return images, torch.from_numpy(np.stack(fields).transpose(0, 3, 1, 2))[None]
 
 
+def scored_steps(recipe: Recipe) -> list[int]:
+    """The steps that are scored: 1 and 5, or the last one that the network offers."""
+    return sorted({1, min(5, recipe.network.max_steps)})
+
+
+def check_long_enough(sequences: list[Sequence], recipe: Recipe) -> None:
+    """Raises SourceError for a sequence that holds no window and the future frames to score it with."""
+    needed = WINDOW + scored_steps(recipe)[-1]
+    for sequence in sequences:
+        stride = stride_for(sequence.rate_hz, recipe.data.period)
+        count = len(range(0, len(sequence.frames), stride))
+        if count < needed:
+            raise SourceError(
+                f"{sequence.name}: {count} frames at a stride of {stride}, but validation needs {needed}; take it out of "
+                "data.validate_on or give a longer one"
+            )
+
+
+def short_name(sequence: Sequence) -> str:
+    """The last part of a SOURCE; of KITTI raw (DRIVE/image_02/data) drive and camera."""
+    parts = sequence.name.rstrip("/").split("/")
+    return "/".join(parts[-3:-1]) if parts[-1] == "data" else parts[-1]
+
+
 @torch.no_grad()
 def validate(network: nn.Module, sequences: list[Sequence], recipe: Recipe) -> dict[str, float]:
-    """Mean SSIM, PSNR and LPIPS at step 1 and at the last step, for each sequence: {"NAME ssim@1": ...}."""
+    """Mean SSIM, PSNR and LPIPS at step 1 and at step 5 (or the last, if that is less): {"NAME ssim@1": ...}.
+
+    The network may be on any device. Raises SourceError for a sequence that is too short (``check_long_enough``).
+    """
     network.eval()
     metrics = FrameMetrics()
-    wanted = sorted({1, min(5, recipe.network.max_steps)})
+    device = next(network.parameters()).device
+    wanted = scored_steps(recipe)
+    check_long_enough(sequences, recipe)
     steps = wanted if recipe.network.rollout == "direct" else list(range(1, wanted[-1] + 1))
     scores: dict[str, float] = {}
     for sequence in sequences:
         frames = sequence.frames[:: stride_for(sequence.rate_hz, recipe.data.period)]
         starts = np.linspace(0, len(frames) - WINDOW - wanted[-1], WINDOWS).round().astype(int)
         got: dict[str, list[float]] = {}
-        for start in sorted(set(starts[starts >= 0].tolist())):
+        for start in sorted(set(starts.tolist())):
             clip = np.ascontiguousarray(frames[start : start + WINDOW])
             images, flows = window_inputs(clip, recipe.network.motion_prior == "dis")
-            futures = network(images, flows, steps)[0].permute(0, 2, 3, 1).mul(255).round().byte().numpy()
+            flows = None if flows is None else flows.to(device)
+            predicted = network(images.to(device), flows, steps)[0]
+            futures = predicted.permute(0, 2, 3, 1).mul(255).round().byte().cpu().numpy()
             for k in wanted:
                 true = np.asarray(frames[start + WINDOW - 1 + k])
                 for metric, value in metrics(futures[steps.index(k)][None], true[None])[0].items():
                     if value is not None:
                         got.setdefault(f"{metric}@{k}", []).append(value)
-        name = sequence.name.rstrip("/").rsplit("/", 1)[-1]
-        scores |= {f"{name} {metric}": float(np.mean(values)) for metric, values in got.items()}
+        scores |= {f"{short_name(sequence)} {metric}": float(np.mean(values)) for metric, values in got.items()}
     network.train()
     return scores

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from training.datasets import kitti_raw
 from training.datasets.clips import ClipDataset, strides_within
@@ -52,8 +54,22 @@ def test_partial_and_wrong_downloads_are_named(tmp_path: Path) -> None:
     next((root / "2011_09_26" / TRAIN / "image_02" / "data").iterdir()).unlink()
     with pytest.raises(SourceError, match="not complete"):
         kitti_raw.drives(root, "train")
+    with pytest.raises(ConfigError, match=r"write \$\$"):
+        list(open_sequences("/data/$/kitti", (32, 48), "train", False))
     with pytest.raises(ConfigError, match="VIDPRED_NOT_SET"):
         list(open_sequences("$VIDPRED_NOT_SET/kitti", (32, 48), "train", False))
+
+
+def test_a_damaged_cache_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIDPRED_CACHE", str(tmp_path))
+    source = "synthetic:seed=4,seconds=1,rate=10,width=64,height=48"
+    (first,) = open_sequences(source, (32, 48), "train", False)
+    (again,) = open_sequences(source, (32, 48), "train", False)
+    assert np.array_equal(first.frames, again.frames) and first.key == again.key
+    (file,) = tmp_path.rglob("*.npy")
+    file.write_bytes(file.read_bytes()[:5000])
+    with pytest.raises(SourceError, match=f"{file.name}: .* damaged .* delete"):
+        list(open_sequences(source, (32, 48), "train", False))
 
 
 def moving_sequence(count: int = 40, rate_hz: float = 10) -> Sequence:
@@ -91,6 +107,15 @@ def test_clips_are_a_function_of_seed_and_index(tmp_path: Path, monkeypatch: pyt
             a, b, c = (dataset[i] for dataset in make)
             assert all(np.array_equal(a[k], b[k]) for k in a) and not np.array_equal(a["frames"], c["frames"])
     assert len(list(tmp_path.rglob("*.npz"))) == 4  # slots 0 and 1 (7 % 3) of two seeds
+
+
+def test_a_bank_is_not_used_for_other_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recipe may say $VIDPRED_DATA/drive both times."""
+    monkeypatch.setenv("VIDPRED_CACHE", str(tmp_path))
+    data = Data(train=["x"], size=(32, 32), flip=0, bank=2)
+    one, other = moving_sequence(), replace(moving_sequence(), key="other", frames=255 - moving_sequence().frames)
+    a, b = (ClipDataset([s], data, 2, False, 0, 9)[0]["frames"] for s in (one, other))
+    assert torch.allclose(a, 1 - b, atol=1e-6)
 
 
 def test_a_flipped_clip_has_flipped_flow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,15 +8,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
 
 from training import checkpoint
+from training.datasets.frames import Sequence
 from training.recipe import Recipe
 from training.release import release
 from training.train import Trainer, load_data, run
-from vidpred_ros.errors import ModelError
+from training.validate import short_name
+from vidpred_ros.errors import ConfigError, ModelError, SourceError
 from vidpred_ros.models import ReleasedModel
 
 ROOT = Path(__file__).parents[2]
@@ -77,6 +80,29 @@ def test_a_killed_run_resumed_equals_an_uninterrupted_one(tmp_path: Path) -> Non
     resumed = checkpoint.load(run(recipe(), tmp_path / "parts"))
     assert whole["step"] == resumed["step"] == 4
     assert same(whole["network"], resumed["network"]) and same(whole["released"], resumed["released"])
+
+
+def test_an_average_may_join_a_run_that_had_none(tmp_path: Path) -> None:
+    run(recipe(steps=1, ema=0), tmp_path)
+    state = checkpoint.load(run(recipe(steps=2, ema=0.5), tmp_path))
+    assert same(state["released"], state["network"])  # its first value is the weights that it met
+
+
+def test_validation_says_which_sequence_is_too_short_before_it_trains() -> None:
+    data = recipe().data.model_dump() | {"validate_on": ["synthetic:seed=5,seconds=1,rate=10,width=64,height=48"]}
+    with pytest.raises(SourceError, match=r"seed=5.*10 frames at a stride of 1, but validation needs 11"):
+        load_data(recipe(data=data))
+
+
+def test_validation_tells_the_cameras_of_kitti_apart() -> None:
+    names = [f"/raw/2011_09_26/2011_09_26_drive_0005_sync/{camera}/data" for camera in ("image_02", "image_03")]
+    short = [short_name(Sequence(name, 10, np.zeros(0, np.uint8))) for name in [*names, "/data/town/"]]
+    assert short == ["2011_09_26_drive_0005_sync/image_02", "2011_09_26_drive_0005_sync/image_03", "town"]
+
+
+def test_a_release_needs_a_name_that_models_can_have(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="My Model: the folder's name is the model's id"):
+        release(tmp_path / "last.pt", tmp_path / "My Model", "ours")
 
 
 def test_resuming_another_network_or_a_damaged_file_is_refused(tmp_path: Path) -> None:

@@ -53,10 +53,12 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
             for stride in fitting:
                 self.choices.append((sequence, stride))
                 shares.append(weight * len(sequence.frames) / len(fitting))
-        if not self.choices:
-            raise SourceError(f"no training sequence holds {self.span} frames at {data.rates} Hz")
+        if not sum(shares):
+            raise SourceError(f"no training sequence holds {self.span} frames at {data.rates} Hz, or all have weight 0")
         self.chances = np.array(shares) / sum(shares)
-        recipe = (data.model_dump_json(exclude={"flip", "photometric", "workers", "validate_on"}), futures, flows, seed)
+        settings = data.model_dump_json(exclude={"train", "flip", "photometric", "workers", "validate_on"})
+        drawn_from = [(s.name, s.key, s.rate_hz, s.frames.shape) for s in sequences]
+        recipe = (settings, drawn_from, futures, flows, seed)
         self._bank = cache_folder().parent / "clips" / hashlib.sha256(repr(recipe).encode()).hexdigest()[:24]
         self._dis: DisFlow | None = None  # made in each worker: OpenCV objects do not pickle
 

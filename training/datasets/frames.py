@@ -26,9 +26,10 @@ CACHE_HEIGHT = 256
 class Sequence:
     """N frames at a rate; ``frames`` is a read-only memory map N x H x W x 3 uint8 RGB."""
 
-    name: str
+    name: str  # SOURCE, or the camera folder of a KITTI drive
     rate_hz: float
     frames: NDArray[np.uint8]
+    key: str = ""  # hash of the data and of how they were decoded
 
 
 def cache_folder() -> Path:
@@ -42,6 +43,8 @@ def expand(text: str) -> str:
         return string.Template(text).substitute(os.environ)
     except KeyError as error:
         raise ConfigError(f"{text}: set the environment variable {error} to the folder of the data") from None
+    except ValueError:
+        raise ConfigError(f"{text}: a $ stands before a variable's name; write $$ for the sign itself") from None
 
 
 def open_sequences(text: str, size: tuple[int, int], split: str, random_crops: bool) -> Iterator[Sequence]:
@@ -63,16 +66,19 @@ def _cached(text: str, fit: tuple[int, int] | None, rate_hz: float | None) -> Se
     key = hashlib.sha256(f"{source.fingerprint()} {fit} {CACHE_HEIGHT}".encode()).hexdigest()[:24]
     path = cache_folder() / f"{key}.npy"
     if not path.is_file():
-        if len(source) == 0:
-            raise SourceError(f"{text}: no frames")
         path.parent.mkdir(parents=True, exist_ok=True)
         frames = track(source, description=f"decoding {Path(text).name or text}", total=len(source), transient=True)
-        stacked = np.stack([_shrink(frame.image, fit) for frame in frames])
+        images = [_shrink(frame.image, fit) for frame in frames]
+        if len({image.shape for image in images}) != 1:
+            raise SourceError(f"{text}: no frame can be decoded, or the frames differ in size")
         part = path.with_suffix(f".{os.getpid()}.part")
         with part.open("wb") as handle:
-            np.save(handle, stacked)
+            np.save(handle, np.stack(images))
         part.replace(path)  # whole or not at all, also when two processes race
-    return Sequence(text, rate_hz or source.rate_hz, np.load(path, mmap_mode="r"))
+    try:
+        return Sequence(text, rate_hz or source.rate_hz, np.load(path, mmap_mode="r"), key)
+    except (ValueError, EOFError) as error:
+        raise SourceError(f"{path}: the cached frames of {text} are damaged ({error}); delete the file") from None
 
 
 def _shrink(image: NDArray[np.uint8], fit: tuple[int, int] | None) -> NDArray[np.uint8]:

@@ -8,7 +8,8 @@ The text that we have does not show Figure 2 with the blocks' details. Our readi
 (kt, 3)-(1, 2), then one (kt, 3)-(1, 1), beside a 1x1 skip of stride 2; a lateral block is the same with stride 2 in
 time and 1 in space; TD_l,1 is a residual block of two 3x3 convolutions, TD_l,2 a 3x3 convolution and a pixel shuffle
 by 2; batch norm after each convolution, ReLU last. Temporal kernels: form ``paper`` kt = 3 (padding 1), form ``tree``
-kt = 1 bottom-up and a pair of frames (kernel 2, stride 2, no padding) laterally.
+kt = 1 bottom-up and a pair of frames (kernel 2, stride 2, no padding) laterally. Dropout is the paper's noise z; we draw
+it while training only, so that a forecast is reproducible (the paper does not say what it does at test time).
 
 In the tree form LAT_1 at time t sees frames (t-1, t), LAT_2 the LAT_1 outputs of (t-2, t), LAT_3 the LAT_2 outputs of
 (t-4, t): nothing depends on where the window began, so ``step`` reuses what earlier frames left behind and gives the
