@@ -48,6 +48,8 @@ class Trainer:
         self.rank, self.world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
         cuda = torch.cuda.is_available()
         self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
+        if cuda:
+            torch.cuda.set_device(self.device)  # NCCL would put every process on the first GPU
         if self.world > 1:
             dist.init_process_group("nccl" if cuda else "gloo")
         torch.manual_seed(recipe.seed)

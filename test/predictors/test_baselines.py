@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from vidpred_ros.errors import ConfigError
 from vidpred_ros.predictors import make_predictor
 from vidpred_ros.window import Window
 
@@ -80,3 +81,5 @@ def test_a_baseline_takes_the_size_and_period_of_the_model_it_is_compared_with(n
     frames = [np.random.default_rng(i).integers(0, 256, (64, 96, 3), dtype=np.uint8) for i in range(8)]
     forecast = predictor.predict(window(frames))
     assert len(forecast.horizons) == 3 and forecast.horizons[0].frame.shape == (64, 96, 3)
+    with pytest.raises(ConfigError, match="1 step or more, not 0"):
+        make_predictor(name, steps=0)

@@ -122,7 +122,6 @@ def probe_inputs(graph: WholeWindow | Stream, size: tuple[int, int], seed: int =
     generator = torch.Generator().manual_seed(seed)
     filled = []
     for name, zero in graph.inputs(size).items():
-        noise = torch.randn(zero.shape, generator=generator)
         if name == "frames":
             coarse = torch.rand(len(zero), 3, size[0] // 8, size[1] // 8, generator=generator)
             smooth = nn.functional.interpolate(coarse, size, mode="bilinear")
@@ -131,5 +130,5 @@ def probe_inputs(graph: WholeWindow | Stream, size: tuple[int, int], seed: int =
             coarse = 3 * torch.randn(len(zero), 2, size[0] // 16, size[1] // 16, generator=generator)
             filled.append(nn.functional.interpolate(coarse, size, mode="bilinear").permute(0, 2, 3, 1).contiguous())
         else:
-            filled.append(noise.relu())
+            filled.append(torch.randn(zero.shape, generator=generator).relu())
     return filled

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from vidpred_ros.errors import ConfigError
 from vidpred_ros.predictors.base import Predictor
 from vidpred_ros.predictors.copy_last import CopyLast
 from vidpred_ros.predictors.optical_flow import OpticalFlow
@@ -28,6 +29,8 @@ def make_predictor(
     unknown or damaged model, EngineError for an engine that is not installed, ConfigError for steps out of range.
     """
     if model in BASELINES:
+        if steps < 1:
+            raise ConfigError(f"{model} predicts 1 step or more, not {steps}")
         return BASELINES[model](size, period_s, steps)
     from vidpred_ros.predictors.hierarchical import Hierarchical
 

@@ -12,7 +12,7 @@ class Predictor(Protocol):
     """A predictor of future frames. Frames of a window have the predictor's ``size`` already."""
 
     model_id: str
-    engine: str  # "torch", "onnxruntime", "openvino", or "none" for a predictor without a network
+    engine: str  # engine and precision ("openvino bf16"), or "none" for a predictor without a network
     size: tuple[int, int]  # (height, width) of input and output frames
     period_s: float  # spacing of the frames that the model was made for
     window_length: int
