@@ -7,7 +7,7 @@ import os
 import sys
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -18,6 +18,10 @@ from vidpred_ros.networks.config import HierarchicalConfig
 CARD = "model.yaml"
 WEIGHTS = "weights.safetensors"
 MODEL_ID = r"^[a-z0-9][a-z0-9_\-.]*$"
+
+
+#: Height or width of a frame: four modules halve it.
+Side = Annotated[int, Field(ge=16, multiple_of=16)]
 
 
 class Training(BaseModel):
@@ -40,9 +44,9 @@ class ModelCard(BaseModel):
     id: str = Field(pattern=MODEL_ID)
     network: HierarchicalConfig
     parameters: int = Field(gt=0)
-    size: tuple[int, int]  # (height, width) of input and output frames
+    size: tuple[Side, Side]  # (height, width) of input and output frames
     period: float = Field(gt=0)  # seconds between the frames of a window
-    window: int = Field(8, ge=2)
+    window: Literal[8] = 8  # three lateral blocks halve time from 8 to 1
     classes: list[str] = []  # of label maps; empty: the model predicts frames only
     normalisation: str = "RGB, uint8 divided by 255"
     training: Training

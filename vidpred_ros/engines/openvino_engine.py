@@ -21,12 +21,13 @@ class OpenvinoEngine:
     name = "openvino"
 
     def __init__(self, path: Path, precision: str) -> None:
-        try:
-            model = openvino.Core().read_model(path)
-        except Exception as error:  # noqa: BLE001 - each library has its own kinds for a damaged file
-            raise EngineError(f"{path} is no usable ONNX file ({error}); delete it and it is made again") from None
         hints = {"INFERENCE_PRECISION_HINT": HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
-        self._request = openvino.Core().compile_model(model, "CPU", hints).create_infer_request()
+        try:
+            core = openvino.Core()
+            model = core.read_model(path)
+            self._request = core.compile_model(model, "CPU", hints).create_infer_request()
+        except Exception as error:  # noqa: BLE001 - the library has its own kinds for a damaged file
+            raise EngineError(f"{path} is no usable ONNX file ({error}); delete it and it is made again") from None
         self.precision = precision
         info = model.rt_info["framework"] if "framework" in model.rt_info else {}  # noqa: SIM401 - RTMap has no get
         self.metadata = {name: value.astype(str) for name, value in info.items()}
