@@ -37,7 +37,8 @@ class Hierarchical:
         streams = card.network.form == "tree" and card.network.rollout == "direct"
         if stream and not streams:
             raise ConfigError(f"model {card.id} cannot stream (form {card.network.form}, {card.network.rollout})")
-        self.model_id, self.size, self.period_s, self.window_length = card.id, card.size, card.period, card.window
+        self.model_id, self.size, self.period_s = card.id, card.size, card.period
+        self.window_length: int = card.window
         self.steps, self.weights_sha256 = steps, card.weights_sha256
         self._prior = card.network.motion_prior == "dis"
         stream = streams if stream is None else stream
