@@ -75,6 +75,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "--no-deps",
         "--no-index",
         "--no-build-isolation",
+        "--ignore-installed",  # or pip takes this checkout's own installation away from the environment
     ]
     run = subprocess.run(
         [*command, "--prefix", str(prefix), str(source)], capture_output=True, text=True, check=False
@@ -83,6 +84,19 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.rmtree(source)
     # Debian's own Python puts everything below local/
     yield next(prefix.rglob("share/vidpred_ros")).parents[1]
+
+
+def is_in_environment() -> bool:
+    """Whether this Python finds the package from anywhere, as the command `vidpred` does."""
+    return subprocess.run([sys.executable, "-c", "import vidpred_ros"], cwd="/", capture_output=True, check=False).returncode == 0
+
+
+AT_START = is_in_environment()
+
+
+def test_the_tests_leave_the_environment_as_it_was(installed: Path) -> None:
+    """`make demo` after `make test` must still find its command."""
+    assert installed.is_dir() and is_in_environment() == AT_START
 
 
 @pytest.fixture(scope="module")
