@@ -324,7 +324,8 @@ class Renderer:
         depth = self._depth(item)
         behind = inverse[window]
         seen = depth > behind * np.float32(0.98 if label == KEEP_LABEL else 0.9995)
-        layer = self._warped(item).transpose(2, 0, 1) * (shade * item.fade)
+        # in planes, as the picture is: what follows then reads and writes memory in order
+        layer = np.multiply(self._warped(item).transpose(2, 0, 1), shade * item.fade, order="C")
         if not seen.all():  # most pieces are nearer than all that is there
             layer *= seen
         part = image[:, y0:y1, x0:x1]
