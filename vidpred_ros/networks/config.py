@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 #: Channels of the four modules at width 1.0 (Shouno 2020, section 3.2).
 CHANNELS = (64, 128, 256, 512)
@@ -17,6 +17,7 @@ class HierarchicalConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    kind: Literal["hierarchical"] = "hierarchical"
     form: Literal["paper", "tree"] = "tree"  # tree: every activation depends on a fixed set of frames, so it streams
     width: float = Field(1.0, gt=0, le=4)  # factor on CHANNELS
     dropout: float = Field(0.5, ge=0, lt=1)  # noise in the top-down blocks of the upper two modules, training only
@@ -36,3 +37,56 @@ class HierarchicalConfig(BaseModel):
     def channels(self) -> tuple[int, int, int, int]:
         a, b, c, d = (max(4, round(c * self.width)) for c in CHANNELS)
         return a, b, c, d
+
+    @property
+    def noise_channels(self) -> int:
+        return 0
+
+
+class MultiScaleConfig(BaseModel):
+    """Settings of the multi-scale generator (Mathieu 2016, table 1)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["multiscale"]
+    inputs: Literal[4, 8] = 4  # the newest frames of the window that it sees
+    outputs: Literal[1, 8] = 1  # frames of one pass; more by recursion
+    scales: Literal[1, 4] = 4  # 1: the single-scale network of table 2
+    width: float = Field(1.0, gt=0, le=4)  # factor on the paper's feature maps
+    max_steps: int = Field(10, ge=1, le=30)
+
+    @property
+    def noise_channels(self) -> int:
+        return 0
+
+
+class StochasticConfig(BaseModel):
+    """Settings of stochastic video generation (Denton and Fergus 2018; Lee 2021 adds the perceptual loss)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["stochastic"]
+    prior: Literal["fixed", "learned"] = "learned"
+    size: tuple[int, int] = (128, 160)  # (height, width): the last encoder layer spans the whole of its input
+    width: float = Field(1.0, gt=0, le=4)  # factor on the convolutions' channels
+    features: int = Field(128, ge=1)  # of an encoded frame (g)
+    latent: int = Field(10, ge=1)  # of z
+    hidden: int = Field(256, ge=1)  # of the LSTMs
+    max_steps: int = Field(10, ge=1, le=30)
+
+    @property
+    def noise_channels(self) -> int:
+        return self.latent
+
+
+def _kind(value: Any) -> Any:
+    """The tag of a config; the first models were all hierarchical and their cards do not say so."""
+    return value.get("kind", "hierarchical") if isinstance(value, dict) else getattr(value, "kind", None)
+
+
+NetworkConfig = Annotated[
+    Annotated[HierarchicalConfig, Tag("hierarchical")]
+    | Annotated[MultiScaleConfig, Tag("multiscale")]
+    | Annotated[StochasticConfig, Tag("stochastic")],
+    Discriminator(_kind),
+]

@@ -110,8 +110,10 @@ class HierarchicalResidual(nn.Module):
 
     # whole window ---------------------------------------------------------------------------------------------------
 
-    def forward(self, frames: Tensor, flows: Tensor | None, steps: Sequence[int]) -> Tensor:
-        """Predict the wanted frames after the window: (B, K, 3, H, W), not clamped while training."""
+    def forward(
+        self, frames: Tensor, flows: Tensor | None, steps: Sequence[int], noise: Tensor | None = None
+    ) -> Tensor:
+        """Predict the wanted frames after the window: (B, K, 3, H, W), not clamped while training; no noise is used."""
         self._check(frames, steps)
         if self.config.rollout == "direct":
             return self._decode(self._states(frames, flows), frames, flows, steps)[0]
