@@ -42,11 +42,36 @@ class HierarchicalConfig(BaseModel):
     def noise_channels(self) -> int:
         return 0
 
+    @property
+    def needs_flows(self) -> bool:
+        return self.motion_prior == "dis"
 
-class MultiScaleConfig(BaseModel):
-    """Settings of the multi-scale generator (Mathieu 2016, table 1)."""
+    @property
+    def streams(self) -> bool:
+        """Only the tree form's activations depend on a fixed set of frames, and only a direct rollout leaves them alone."""
+        return self.form == "tree" and self.rollout == "direct"
+
+
+class _Recursive(BaseModel):
+    """What holds for every network that makes later frames of its own earlier ones and sees no flow."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @property
+    def rollout(self) -> Literal["recursive"]:
+        return "recursive"
+
+    @property
+    def needs_flows(self) -> bool:
+        return False
+
+    @property
+    def streams(self) -> bool:
+        return False
+
+
+class MultiScaleConfig(_Recursive):
+    """Settings of the multi-scale generator (Mathieu 2016, table 1)."""
 
     kind: Literal["multiscale"]
     inputs: Literal[4, 8] = 4  # the newest frames of the window that it sees
@@ -60,10 +85,8 @@ class MultiScaleConfig(BaseModel):
         return 0
 
 
-class StochasticConfig(BaseModel):
+class StochasticConfig(_Recursive):
     """Settings of stochastic video generation (Denton and Fergus 2018; Lee 2021 adds the perceptual loss)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["stochastic"]
     prior: Literal["fixed", "learned"] = "learned"
@@ -73,6 +96,19 @@ class StochasticConfig(BaseModel):
     latent: int = Field(10, ge=1)  # of z
     hidden: int = Field(256, ge=1)  # of the LSTMs
     max_steps: int = Field(10, ge=1, le=30)
+
+    @model_validator(mode="after")
+    def _poolings_divide_size(self) -> StochasticConfig:
+        side = 2**self.poolings
+        if min(self.size) < 16 or self.size[0] % side or self.size[1] % side:
+            size = "{}x{}".format(*self.size)
+            raise ValueError(f"size: {size} is halved {self.poolings} times: give multiples of {max(side, 16)}")
+        return self
+
+    @property
+    def poolings(self) -> int:
+        """How often the encoder halves its frame: until the shorter side is 4 (to 7)."""
+        return max(1, (min(self.size) // 4).bit_length() - 1)
 
     @property
     def noise_channels(self) -> int:
