@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import string
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
+from torch import nn
 
-from vidpred_ros.errors import ModelError
+from vidpred_ros.errors import ConfigError, ModelError
+from vidpred_ros.models import find_model
+
+KEYS = frozenset({"recipe", "step", "networks", "released", "optimizers", "scaler", "best"})
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write ``state`` beside ``path`` and move it into place, so that a killed run leaves the last good file."""
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    part.replace(path)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        torch.save(state, part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -25,6 +35,27 @@ def load(path: Path) -> dict[str, Any]:
         raise ModelError(f"no checkpoint {path}") from None
     except Exception as error:  # noqa: BLE001 - torch raises many kinds for a damaged archive
         raise ModelError(f"{path} is not a checkpoint of this trainer, or is damaged: {error}") from None
-    if not isinstance(state, dict) or not {"recipe", "network", "released", "step"} <= state.keys():
-        raise ModelError(f"{path}: expected a checkpoint with recipe, network, released and step")
+    if not isinstance(state, dict) or not KEYS <= state.keys():
+        missing = ", ".join(sorted(KEYS - state.keys())) if isinstance(state, dict) else "everything"
+        raise ModelError(f"{path} is no checkpoint of this version of the trainer: it lacks {missing}")
     return state
+
+
+def initialise(network: nn.Module, text: str) -> None:
+    """Start ``network`` with the released weights of a checkpoint (*.pt) or of a released model (name or folder).
+
+    $NAME in ``text`` is filled in from the environment. Raises ModelError for weights that do not fit, and names what
+    does not.
+    """
+    try:
+        text = string.Template(text).substitute(os.environ)
+    except KeyError as error:
+        raise ConfigError(f"init: {text}: set the environment variable {error}") from None
+    weights = load(Path(text))["released"] if text.endswith(".pt") else load_file(find_model(text).verified_weights)
+    own = network.state_dict()
+    wrong = sorted(own.keys() ^ weights.keys())
+    wrong += [name for name in own.keys() & weights.keys() if own[name].shape != weights[name].shape]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise ModelError(f"init: {text} is another network than the recipe's: {', '.join(wrong[:3])}{more} do not fit")
+    network.load_state_dict({name: value.to(own[name].dtype) for name, value in weights.items()})

@@ -9,12 +9,15 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vidpred_ros.errors import ConfigError
-from vidpred_ros.networks.config import HierarchicalConfig
+from vidpred_ros.networks.config import NetworkConfig
 
+#: The families of networks.
+KINDS = ("hierarchical", "multiscale", "stochastic")
 RECIPES = Path(__file__).parent / "recipes"
 
 
 Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Side = Annotated[int, Field(ge=16, multiple_of=16)]  # four modules halve the size
 
@@ -39,24 +42,62 @@ class Data(Strict):
     workers: int = Field(1, ge=0)
 
 
-class Loss(Strict):
-    """Phase one of Shouno 2020, section 4.2: MAE with lambda_2 and VGG-16 with lambda_3."""
+class HierarchicalLoss(Strict):
+    """Shouno 2020, section 4.2: MAE with lambda_2 and VGG-16 with lambda_3; Adversarial.weight is lambda_1."""
 
+    kind: Literal["hierarchical"]
     mae: float = Field(1000.0, ge=0)
     vgg: float = Field(400.0, ge=0)
     vgg_crop: tuple[Side, Side] | None = None  # VGG loss on a random crop of this size, to save time; None: whole frame
 
 
-class Recipe(Strict):
-    """One training run."""
+class MultiScaleLoss(Strict):
+    """Mathieu 2016, section 3.4; Adversarial.weight is lambda_adv."""
 
-    network: HierarchicalConfig
+    kind: Literal["multiscale"]
+    lp: float = Field(1.0, ge=0)
+    p: Literal[1, 2] = 2
+    gdl: float = Field(0.0, ge=0)
+    alpha: Literal[1, 2] = 1
+
+
+class StochasticLoss(Strict):
+    """Denton and Fergus 2018 (mse, beta) and Lee 2021, equation 2 (vgg: the weights w_i of VGG-16's five blocks)."""
+
+    kind: Literal["stochastic"]
+    mse: float = Field(1.0, ge=0)
+    vgg: tuple[NotNegative, NotNegative, NotNegative, NotNegative, NotNegative] = (0, 0, 0, 0, 0)
+    beta: float = Field(1e-4, ge=0)
+
+
+class Adversarial(Strict):
+    """The phases in which a discriminator takes part; without them the generator learns alone."""
+
+    weight: float = Field(1.0, ge=0)  # of the generator's adversarial loss
+    warmup_steps: int = Field(0, ge=0)  # the discriminator alone, generator fixed (Shouno 2020: second phase)
+    steps: int = Field(ge=1)  # both; counted in updates of either (Shouno 2020: third phase)
+    updates: int = Field(1, ge=1)  # of the discriminator for each one of the generator
+    lr: float = Field(gt=0)  # of the generator
+    discriminator_lr: float = Field(gt=0)
+    width: float = Field(1.0, gt=0, le=4)  # factor on the discriminator's channels
+
+
+class Recipe(Strict):
+    """One training run: ``steps`` updates of the generator alone, then those of ``adversarial``, if it is there."""
+
+    network: NetworkConfig
     data: Data
-    loss: Loss = Loss()
-    steps: int = Field(ge=1)
-    batch: int = Field(8, ge=1)  # windows per process and step
+    loss: Annotated[HierarchicalLoss | MultiScaleLoss | StochasticLoss, Field(discriminator="kind")]
+    adversarial: Adversarial | None = None
+    init: str | None = None  # a checkpoint or a released model whose weights the generator starts with
+    steps: int = Field(ge=0)
+    batch: int = Field(8, ge=1)  # windows per process and update
+    accumulate: int = Field(1, ge=1)  # parts that a batch is taken in, to save memory
+    optimizer: Literal["adam", "sgd"] = "adam"
     lr: float = Field(1e-4, gt=0)
-    betas: tuple[float, float] = (0.0, 0.9)
+    lr_end: float = Field(0.0, ge=0)  # where the cosine ends
+    betas: tuple[float, float] = (0.0, 0.9)  # of Adam
+    momentum: float = Field(0.0, ge=0, lt=1)  # of SGD
     schedule: Literal["constant", "cosine"] = "constant"
     warmup: int = Field(0, ge=0)
     ema: float = Field(0.0, ge=0, lt=1)  # decay of the average of weights that is released; 0: the last weights
@@ -65,7 +106,17 @@ class Recipe(Strict):
     seed: int = 0
     save_every: int = Field(200, ge=1)
     validate_every: int = Field(500, ge=1)
-    precision: Literal["fp32", "bf16"] = "bf16"
+    precision: Literal["fp32", "bf16", "fp16"] = "bf16"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _loss_of_the_network(cls, values: Any) -> Any:
+        """The losses are those of the network's paper; a recipe need not name the kind twice."""
+        if not isinstance(values, dict) or not isinstance(values.get("loss", {}), dict):
+            return values
+        network = values.get("network")
+        kind = network.get("kind", "hierarchical") if isinstance(network, dict) else getattr(network, "kind", None)
+        return values | {"loss": {"kind": kind} | values.get("loss", {})}
 
     @model_validator(mode="after")
     def _fits(self) -> Recipe:
@@ -73,9 +124,27 @@ class Recipe(Strict):
             low, high = getattr(self.data, name)
             if low > high:
                 raise ValueError(f"data.{name}: {low} is above {high}")
+        if self.loss.kind != self.network.kind:
+            raise ValueError(f"loss.kind: {self.loss.kind}, but the network is {self.network.kind}")
         if self.futures_per_step > self.network.max_steps:
             raise ValueError("futures_per_step is larger than network.max_steps")
+        if self.batch % self.accumulate:
+            raise ValueError(f"accumulate: {self.accumulate} does not divide batch ({self.batch})")
+        if not self.total_steps:
+            raise ValueError("steps: 0, and there is no adversarial phase")
         return self
+
+    @property
+    def total_steps(self) -> int:
+        """Updates of all phases."""
+        return self.steps + (self.adversarial.warmup_steps + self.adversarial.steps if self.adversarial else 0)
+
+    @property
+    def futures(self) -> int:
+        """Future frames that a training clip needs."""
+        if self.network.kind == "hierarchical" and self.network.rollout == "direct":
+            return self.network.max_steps
+        return self.futures_per_step
 
 
 def load_recipe(name: str, overrides: list[str] = []) -> Recipe:  # noqa: B006 - never changed
@@ -110,5 +179,12 @@ def load_recipe(name: str, overrides: list[str] = []) -> Recipe:  # noqa: B006 -
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        lines = [f"{'.'.join(str(p) for p in e['loc']) or 'recipe'}: {e['msg']}" for e in error.errors()]
-        raise ConfigError(f"recipe {path}: " + "; ".join(lines)) from None
+        raise ConfigError(f"recipe {path}: " + "; ".join(map(_explain, error.errors()))) from None
+
+
+def _explain(error: Any) -> str:
+    """One error of pydantic as "key: what is wrong"; the kind that it adds to the keys of a network or loss is left out."""
+    keys = [str(key) for key in error["loc"]]
+    if keys[:1] in (["network"], ["loss"]) and keys[1:2] and keys[1] in KINDS:
+        del keys[1]
+    return f"{'.'.join(keys) or 'recipe'}: {error['msg']}"

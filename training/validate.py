@@ -17,6 +17,8 @@ from vidpred_ros.motion import DisFlow, gray
 from vidpred_ros.networks.config import WINDOW
 from vidpred_ros.window import stride_for
 
+Image = NDArray[np.uint8]
+SCORED = ("ssim", "psnr", "lpips")
 #: Windows of each sequence that are scored: enough to see a trend, quick enough to do it often.
 WINDOWS = 12
 
@@ -57,10 +59,12 @@ def short_name(sequence: Sequence) -> str:
 
 
 @torch.no_grad()
-def validate(network: nn.Module, sequences: list[Sequence], recipe: Recipe) -> dict[str, float]:
-    """Mean SSIM, PSNR and LPIPS at step 1 and at step 5 (or the last, if that is less): {"NAME ssim@1": ...}.
+def validate(network: nn.Module, sequences: list[Sequence], recipe: Recipe) -> tuple[dict[str, float], dict[str, Image]]:
+    """Mean SSIM, PSNR and LPIPS at step 1 and at step 5 (or the last, if that is less), and a strip of each sequence.
 
-    The network may be on any device. Raises SourceError for a sequence that is too short (``check_long_enough``).
+    Scores are {"NAME ssim@1": ...}; a strip shows the newest frame, then above the true frames of the scored steps and
+    below the predicted ones, of the sequence's middle window. A stochastic network predicts with its prior's mean. The
+    network may be on any device. Raises SourceError for a sequence that is too short (``check_long_enough``).
     """
     network.eval()
     metrics = FrameMetrics()
@@ -69,21 +73,35 @@ def validate(network: nn.Module, sequences: list[Sequence], recipe: Recipe) -> d
     check_long_enough(sequences, recipe)
     steps = wanted if recipe.network.rollout == "direct" else list(range(1, wanted[-1] + 1))
     scores: dict[str, float] = {}
+    strips: dict[str, Image] = {}
     for sequence in sequences:
         frames = sequence.frames[:: stride_for(sequence.rate_hz, recipe.data.period)]
         starts = np.linspace(0, len(frames) - WINDOW - wanted[-1], WINDOWS).round().astype(int)
         got: dict[str, list[float]] = {}
-        for start in sorted(set(starts.tolist())):
+        for number, start in enumerate(sorted(set(starts.tolist()))):
             clip = np.ascontiguousarray(frames[start : start + WINDOW])
-            images, flows = window_inputs(clip, recipe.network.motion_prior == "dis")
+            images, flows = window_inputs(clip, recipe.network.needs_flows)
             flows = None if flows is None else flows.to(device)
             predicted = network(images.to(device), flows, steps)[0]
-            futures = predicted.permute(0, 2, 3, 1).mul(255).round().byte().cpu().numpy()
-            for k in wanted:
-                true = np.asarray(frames[start + WINDOW - 1 + k])
-                for metric, value in metrics(futures[steps.index(k)][None], true[None])[0].items():
-                    if value is not None:
-                        got.setdefault(f"{metric}@{k}", []).append(value)
+            futures = predicted.permute(0, 2, 3, 1).mul(255).round().byte().cpu().numpy()[[steps.index(k) for k in wanted]]
+            true = np.stack([np.asarray(frames[start + WINDOW - 1 + k]) for k in wanted])
+            for k, values in zip(wanted, metrics(futures, true), strict=True):
+                for metric in SCORED:
+                    if values[metric] is not None:
+                        got.setdefault(f"{metric}@{k}", []).append(values[metric])
+            if number == WINDOWS // 2:
+                columns = [np.concatenate([clip[-1], clip[-1]])]
+                columns += [np.concatenate([real, guess]) for real, guess in zip(true, futures, strict=True)]
+                strips[short_name(sequence)] = np.concatenate(columns, axis=1)
         scores |= {f"{short_name(sequence)} {metric}": float(np.mean(values)) for metric, values in got.items()}
     network.train()
-    return scores
+    return scores, strips
+
+
+def overall(scores: dict[str, float]) -> float | None:
+    """What decides the best checkpoint, less is better: mean LPIPS at step 1, or 1 - SSIM where there is no LPIPS."""
+    for metric in ("lpips", "ssim"):
+        values = [value for name, value in scores.items() if name.endswith(f" {metric}@1")]
+        if values:
+            return float(np.mean(values)) if metric == "lpips" else 1 - float(np.mean(values))
+    return None

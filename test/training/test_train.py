@@ -1,10 +1,14 @@
+"""The trainer as a whole; phases, losses and networks have tests of their own."""
+
 from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +16,18 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from training import checkpoint
 from training.datasets.frames import Sequence
 from training.recipe import Recipe
-from training.release import release
-from training.train import Trainer, load_data, run
+from training.train import batches, load_data, run
+from training.trainer import Trainer
 from training.validate import short_name
-from vidpred_ros.errors import ConfigError, ModelError, SourceError
-from vidpred_ros.models import ReleasedModel
+from vidpred_ros.errors import ModelError, SourceError
 
 ROOT = Path(__file__).parents[2]
+HELD_OUT = "synthetic:seed=5,seconds=2,rate=10,width=64,height=48"
 
 
 def recipe(**changes: Any) -> Recipe:
@@ -30,7 +35,7 @@ def recipe(**changes: Any) -> Recipe:
         "network": {"width": 0.1, "head": "warp", "motion_prior": "dis", "rollout": "direct", "max_steps": 3},
         "data": {
             "train": ["synthetic:seed=4,seconds=3,rate=10,width=64,height=48"],
-            "validate_on": ["synthetic:seed=5,seconds=2,rate=10,width=64,height=48"],
+            "validate_on": [HELD_OUT],
             "size": [32, 48],
             "workers": 0,
         },
@@ -46,50 +51,141 @@ def recipe(**changes: Any) -> Recipe:
     return Recipe.model_validate(values | changes)
 
 
+#: A network without batch norm, so that a batch's windows do not see each other.
+PLAIN = {
+    "network": {"kind": "multiscale", "width": 0.05, "max_steps": 1},
+    "loss": {"lp": 1.0, "p": 1},
+    "futures_per_step": 1,
+    "optimizer": "sgd",
+    "lr": 0.1,
+    "ema": 0,
+}
+
+
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
-    return all(torch.allclose(a[k], b[k], rtol=1e-4, atol=1e-6) for k in a)
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
-def test_a_run_learns_and_can_be_released(tmp_path: Path) -> None:
+def learn_all(trainer: Trainer) -> dict[str, torch.Tensor]:
+    clips, _ = load_data(trainer.recipe)
+    for batch in batches(clips, trainer):
+        trainer.learn(batch)
+    return trainer.networks["generator"].state_dict()
+
+
+def test_a_run_learns(tmp_path: Path) -> None:
     network = recipe().network.model_dump() | {"dropout": 0}  # its noise would hide what 30 steps teach
     short = recipe(
         network=network, steps=30, lr=1e-3, betas=[0.9, 0.99], validate_every=30, seed=1,
         loss={"vgg": 4, "vgg_crop": [16, 16]}, precision="bf16",
     )
-    last = run(short, tmp_path / "run")
-    trainer = Trainer(short, tmp_path / "fresh")
+    last = run(short, tmp_path / "run", "short")
+    generator = Trainer(short, tmp_path / "fresh").networks["generator"]
     clips, _ = load_data(short)
     batch = {key: torch.stack([clips[i][key] for i in range(6)]) for key in clips[0]}
 
-    def loss(weights: dict[str, torch.Tensor] | None) -> float:
-        if weights:
-            trainer.network.load_state_dict(weights)
+    def loss() -> float:
         with torch.no_grad():
-            predicted = trainer.network.train()(batch["frames"][:, :8], batch["flows"], [1, 2, 3])
+            predicted = generator.train()(batch["frames"][:, :8], batch["flows"], [1, 2, 3])
         return float((predicted - batch["frames"][:, 8:]).abs().mean())
 
-    before = loss(None)
-    state = checkpoint.load(last)
-    assert loss(state["network"]) < before
-    record = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
-    assert record["step"] == 30 and 0 < record["synthetic:seed=5,seconds=2,rate=10,width=64,height=48 ssim@1"] <= 1
-    release(last, tmp_path / "models" / "tiny", "ours")
-    model = ReleasedModel(tmp_path / "models" / "tiny")
-    assert model.card.size == (32, 48) and model.card.training.steps == 30 and model.verified_weights.is_file()
+    before, state = loss(), checkpoint.load(last)
+    generator.load_state_dict(state["networks"]["generator"])
+    assert loss() < before
+    assert state["name"] == "short" and state["step"] == 30
+
+
+def test_a_run_leaves_its_scores_curves_strips_and_best_checkpoint(tmp_path: Path) -> None:
+    run(recipe(), tmp_path)
+    record = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
+    assert record["step"] == 4 and 0 < record[f"{HELD_OUT} ssim@1"] <= 1
+    events = EventAccumulator(str(tmp_path), size_guidance={"scalars": 0}).Reload()
+    assert [event.step for event in events.Scalars("loss/mae")] == [0, 1, 2, 3]
+    assert events.Scalars(f"lpips@1/{HELD_OUT}")[0].value == pytest.approx(record[f"{HELD_OUT} lpips@1"], rel=1e-5)
+    strip = events.Images(HELD_OUT)[0]
+    assert (strip.height, strip.width) == (2 * 32, 3 * 48)  # true above predicted: now, step 1, step 3
+    best = checkpoint.load(tmp_path / "best.pt")
+    assert best["best"] == pytest.approx(record[f"{HELD_OUT} lpips@1"])
+
+
+def test_the_best_checkpoint_is_the_one_with_the_least_lpips(tmp_path: Path) -> None:
+    run(recipe(validate_every=1, lr=0.003, ema=0, steps=5), tmp_path)  # a rate that ruins it soon
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    lpips = [line[f"{HELD_OUT} lpips@1"] for line in lines]
+    best = checkpoint.load(tmp_path / "best.pt")
+    assert best["best"] == min(lpips) < lpips[-1]
+    assert best["step"] == 1 + lpips.index(min(lpips))
 
 
 def test_a_killed_run_resumed_equals_an_uninterrupted_one(tmp_path: Path) -> None:
-    whole = checkpoint.load(run(recipe(), tmp_path / "whole"))
-    run(recipe(steps=2), tmp_path / "parts")  # "killed" after the checkpoint of step 2
-    resumed = checkpoint.load(run(recipe(), tmp_path / "parts"))
-    assert whole["step"] == resumed["step"] == 4
-    assert same(whole["network"], resumed["network"]) and same(whole["released"], resumed["released"])
+    """To the weight: killed with SIGKILL somewhere after a checkpoint, and started again."""
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe(steps=12, precision="bf16", save_every=3).model_dump(mode="json")))
+    command = [sys.executable, "-m", "training.train", str(path), "--out", str(tmp_path / "parts")]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "parts" / "last.pt").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    killed_at = checkpoint.load(tmp_path / "parts" / "last.pt")["step"]
+    assert killed_at < 12
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    resumed = checkpoint.load(tmp_path / "parts" / "last.pt")
+    whole = checkpoint.load(run(recipe(steps=12, precision="bf16", save_every=3), tmp_path / "whole"))
+    assert whole["step"] == resumed["step"] == 12
+    assert same(whole["networks"]["generator"], resumed["networks"]["generator"])
+    assert same(whole["released"], resumed["released"])
 
 
 def test_an_average_may_join_a_run_that_had_none(tmp_path: Path) -> None:
     run(recipe(steps=1, ema=0), tmp_path)
     state = checkpoint.load(run(recipe(steps=2, ema=0.5), tmp_path))
-    assert same(state["released"], state["network"])  # its first value is the weights that it met
+    assert same(state["released"], state["networks"]["generator"])  # its first value is the weights that it met
+
+
+def test_a_resumed_run_uses_the_recipe_as_it_is_now_and_says_what_changed(tmp_path: Path) -> None:
+    run(recipe(steps=1), tmp_path)
+    trainer = Trainer(recipe(steps=2, betas=[0.5, 0.9]), tmp_path)
+    assert trainer.resume() == ["betas: [0.0, 0.9] -> [0.5, 0.9]", "steps: 1 -> 2"]
+    assert trainer.optimizers["generator"].param_groups[0]["betas"] == (0.5, 0.9)
+
+
+def test_a_batch_in_parts_gives_the_same_weights(tmp_path: Path) -> None:
+    whole = learn_all(Trainer(recipe(**PLAIN, batch=4, steps=2), tmp_path))
+    parts = learn_all(Trainer(recipe(**PLAIN, batch=4, steps=2, accumulate=4), tmp_path))
+    assert all(torch.allclose(whole[k], parts[k], atol=1e-6) for k in whole)
+    with pytest.raises(ValueError, match="accumulate: 3 does not divide batch"):
+        recipe(batch=4, accumulate=3)
+
+
+def test_half_precision_with_scaled_gradients_learns_about_the_same(tmp_path: Path) -> None:
+    full = learn_all(Trainer(recipe(**PLAIN), tmp_path))
+    trainer = Trainer(recipe(**PLAIN, precision="fp16"), tmp_path)
+    half = learn_all(trainer)
+    assert trainer.scaler.is_enabled() and trainer.scaler.get_scale() > 1
+    start = Trainer(recipe(**PLAIN), tmp_path).networks["generator"].state_dict()
+    moved = torch.cat([(full[k] - start[k]).flatten() for k in full])
+    apart = torch.cat([(full[k] - half[k]).flatten() for k in full])
+    assert 0 < apart.norm() < 0.05 * moved.norm()
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "model"])
+def test_a_run_may_start_with_other_weights(tmp_path: Path, tiny_model: Path, kind: str) -> None:
+    settings = {"width": 0.1, "head": "warp", "motion_prior": "dis", "rollout": "direct", "max_steps": 5}
+    if kind == "checkpoint":
+        init = run(recipe(network=settings, steps=1), tmp_path / "first")
+        wanted = checkpoint.load(init)["released"]
+    else:
+        from safetensors.torch import load_file
+
+        init, wanted = tiny_model, load_file(tiny_model / "weights.safetensors")
+    trainer = Trainer(recipe(network=settings, init=str(init)), tmp_path / "second")
+    got = trainer.networks["generator"].state_dict()
+    assert all(torch.equal(got[k], wanted[k].to(got[k].dtype)) for k in wanted)
+    assert all(torch.equal(v, got[k]) for k, v in trainer.released.state_dict().items())
+    with pytest.raises(ModelError, match="is another network than the recipe's: .* do not fit"):
+        Trainer(recipe(network=settings | {"width": 0.2}, init=str(init)), tmp_path)
 
 
 def test_validation_says_which_sequence_is_too_short_before_it_trains() -> None:
@@ -104,11 +200,6 @@ def test_validation_tells_the_cameras_of_kitti_apart() -> None:
     assert short == ["2011_09_26_drive_0005_sync/image_02", "2011_09_26_drive_0005_sync/image_03", "town"]
 
 
-def test_a_release_needs_a_name_that_models_can_have(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="My Model: the folder's name is the model's id"):
-        release(tmp_path / "last.pt", tmp_path / "My Model", "ours")
-
-
 def test_resuming_another_network_or_a_damaged_file_is_refused(tmp_path: Path) -> None:
     last = run(recipe(steps=1), tmp_path)
     other = recipe(network={"width": 0.2, "head": "warp", "motion_prior": "dis", "rollout": "direct", "max_steps": 3})
@@ -117,31 +208,38 @@ def test_resuming_another_network_or_a_damaged_file_is_refused(tmp_path: Path) -
     last.write_bytes(last.read_bytes()[:1000])
     with pytest.raises(ModelError, match="damaged"):
         run(recipe(), tmp_path)
+    torch.save({"step": 3, "network": {}}, last)
+    with pytest.raises(ModelError, match="no checkpoint of this version of the trainer: it lacks best, networks"):
+        run(recipe(), tmp_path)
 
 
-def test_a_loss_that_is_not_finite_stops_with_the_step_and_the_term(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_stops_with_the_step_the_term_and_the_last_checkpoint(tmp_path: Path) -> None:
     trainer = Trainer(recipe(), tmp_path)
     clips, _ = load_data(recipe())
     batch = {key: torch.stack([clips[0][key], clips[1][key]]) for key in clips[0]}
     batch["frames"][0, 8:] = float("nan")
-    weights = {k: v.clone() for k, v in trainer.network.named_parameters()}
-    with pytest.raises(ModelError, match=r"step 0: the loss is not finite \(mae nan\); last good: .*last\.pt"):
+    weights = {k: v.clone() for k, v in trainer.networks["generator"].named_parameters()}
+    with pytest.raises(ModelError, match=r"step 0: the loss is not finite \(mae nan\); no checkpoint was written yet"):
         trainer.learn(batch)
-    assert same(weights, dict(trainer.network.named_parameters()))
+    assert same(weights, dict(trainer.networks["generator"].named_parameters()))
+    trainer.save()
+    with pytest.raises(ModelError, match=r"last good checkpoint: .*last\.pt"):
+        trainer.learn(batch)
 
 
-def test_two_processes_share_a_step(tmp_path: Path) -> None:
-    """Under torchrun both processes end with the same weights, and each took its own half of the windows."""
+def test_two_processes_do_what_one_does_with_all_their_windows(tmp_path: Path) -> None:
+    """Gradients of two gloo processes agree with those of one process: the same weights after SGD steps."""
     path = tmp_path / "recipe.yaml"
-    path.write_text(yaml.safe_dump(recipe(steps=2).model_dump(mode="json")))
+    path.write_text(yaml.safe_dump(recipe(**PLAIN, steps=2, batch=2).model_dump(mode="json")))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     code = (
-        "import sys, torch; from pathlib import Path; from training.recipe import load_recipe; from training import train\n"
-        "t = train.Trainer(load_recipe(sys.argv[1]), Path(sys.argv[2])); clips, _ = train.load_data(t.recipe)\n"
-        "for batch in t.batches(clips): t.learn(batch)\n"
-        "torch.save({'w': t.network.state_dict(), 'seen': batch['frames']}, Path(sys.argv[2]) / f'{t.rank}.pt')\n"
+        "import sys, torch; from pathlib import Path; from training.recipe import load_recipe\n"
+        "from training import train; from training.trainer import Trainer\n"
+        "t = Trainer(load_recipe(sys.argv[1]), Path(sys.argv[2])); clips, _ = train.load_data(t.recipe)\n"
+        "for batch in train.batches(clips, t): t.learn(batch)\n"
+        "torch.save({'w': t.networks['generator'].state_dict(), 'seen': batch['frames']}, Path(sys.argv[2]) / f'{t.rank}.pt')\n"
     )
     workers = [
         subprocess.Popen(
@@ -155,9 +253,9 @@ def test_two_processes_share_a_step(tmp_path: Path) -> None:
     ]
     assert [worker.wait(timeout=240) for worker in workers] == [0, 0]
     a, b = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
-    parameters = [k for k in a["w"] if "running" not in k and "num_batches" not in k]
-    assert all(torch.equal(a["w"][k], b["w"][k]) for k in parameters)
-    assert not torch.equal(a["seen"], b["seen"])
+    assert same(a["w"], b["w"]) and not torch.equal(a["seen"], b["seen"])
+    alone = learn_all(Trainer(recipe(**PLAIN, steps=2, batch=4), tmp_path))
+    assert all(torch.allclose(alone[k], a["w"][k], atol=1e-6) for k in alone)
 
 
 def test_the_command_explains_itself_and_its_errors(tmp_path: Path) -> None:

@@ -42,8 +42,8 @@ class VggLoss(nn.Module):
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1))
 
-    def features(self, image: Tensor) -> list[Tensor]:
-        """Unit-length feature maps of the five blocks, (B, C_l, H_l, W_l)."""
+    def maps(self, image: Tensor) -> list[Tensor]:
+        """Feature maps of the five blocks, (B, C_l, H_l, W_l) float32."""
         x = ((image - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         maps, convs = [], iter(self.convs)
         for block, count in enumerate(BLOCKS):
@@ -51,8 +51,12 @@ class VggLoss(nn.Module):
                 x = F.max_pool2d(x, 2)
             for _ in range(count):
                 x = F.relu(next(convs)(x))
-            maps.append(F.normalize(x.float(), dim=1))
+            maps.append(x.float())
         return maps
+
+    def features(self, image: Tensor) -> list[Tensor]:
+        """The maps scaled to unit length at each place."""
+        return [F.normalize(x, dim=1) for x in self.maps(image)]
 
     def forward(self, predicted: Tensor, true: Tensor) -> Tensor:
         with torch.no_grad():

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.signal import correlate
 
-from training.losses import MEAN, STD, VggLoss, mae
+from training.losses.perceptual import MEAN, STD, VggLoss, mae
 from vidpred_ros.pretrained import load_vgg16
 
 

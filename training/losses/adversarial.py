@@ -1,0 +1,36 @@
+"""Adversarial losses on the logits of a discriminator, of any shape: the mean over all windows and patches.
+
+``real`` are the logits of true futures, ``fake`` those of predicted ones. Each pair is a loss of the discriminator and
+one of the generator; they are computed in float32.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Shouno 2020, equation 4: 0 once every real patch is above 1 and every predicted one below -1."""
+    return F.relu(1 - real.float()).mean() + F.relu(1 + fake.float()).mean()
+
+
+def hinge_generator(fake: Tensor) -> Tensor:
+    """Shouno 2020, equation 3."""
+    return -fake.float().mean()
+
+
+def bce_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Mathieu 2016, section 3.2, one scale: L_bce(D(X, Y), 1) + L_bce(D(X, G(X)), 0), D's sigmoid taken here."""
+    return _bce(real, 1.0) + _bce(fake, 0.0)
+
+
+def bce_generator(fake: Tensor) -> Tensor:
+    """Mathieu 2016, section 3.2, one scale: L_bce(D(X, G(X)), 1)."""
+    return _bce(fake, 1.0)
+
+
+def _bce(logits: Tensor, label: float) -> Tensor:
+    logits = logits.float()
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))

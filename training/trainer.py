@@ -1,0 +1,219 @@
+"""One training run: networks, optimisers, phases, processes, and everything that a checkpoint holds."""
+
+from __future__ import annotations
+
+import os
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from training import checkpoint
+from training.recipe import Recipe
+from training.tasks import make_task
+from vidpred_ros.errors import ModelError
+
+HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Trainer:
+    """Updates one network at a time, by the phase that ``step`` lies in.
+
+    Under torchrun each process has its own share of a step's windows, and gradients are averaged over the processes
+    after the backward pass; weights start equal and so stay equal. Whatever is drawn at random depends on (seed, step,
+    process) alone, so that a resumed run goes on as if it had never stopped.
+    """
+
+    def __init__(self, recipe: Recipe, out: Path, name: str = "") -> None:
+        self.recipe, self.out, self.name = recipe, out, name
+        self.rank, self.world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+        cuda = torch.cuda.is_available()
+        self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
+        if cuda:
+            torch.cuda.set_device(self.device)  # NCCL would put every process on the first GPU
+        if self.world > 1 and not dist.is_initialized():
+            dist.init_process_group("nccl" if cuda else "gloo")
+        torch.manual_seed(recipe.seed)
+        self.task = make_task(recipe, self.device)
+        self.networks = self.task.networks
+        if recipe.init is not None:
+            checkpoint.initialise(self.networks["generator"], recipe.init)
+        for network in self.networks.values():
+            channels_last(network)
+            if cuda and self.world > 1:
+                nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        self.optimizers = {name: make_optimizer(recipe, network) for name, network in self.networks.items()}
+        average = get_ema_multi_avg_fn(recipe.ema)
+        generator = self.networks["generator"]
+        self.ema = AveragedModel(generator, multi_avg_fn=average, use_buffers=True) if recipe.ema else None
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=recipe.precision == "fp16")
+        self.step = 0
+        self.best: float | None = None  # validation LPIPS (or 1 - SSIM) of best.pt; None: no validation yet
+
+    @property
+    def released(self) -> nn.Module:
+        """The generator whose weights are validated and released: the average, where there is one."""
+        return self.networks["generator"] if self.ema is None else self.ema.module
+
+    def phase(self) -> tuple[str, str]:
+        """The phase of the next update ("generator", "discriminator" or "adversarial") and the network that it is for."""
+        adversarial, past = self.recipe.adversarial, self.step - self.recipe.steps
+        if adversarial is None or past < 0:
+            return "generator", "generator"
+        if past < adversarial.warmup_steps:
+            return "discriminator", "discriminator"
+        turn = (past - adversarial.warmup_steps) % (adversarial.updates + 1)
+        return "adversarial", "generator" if turn == adversarial.updates else "discriminator"
+
+    def learning_rate(self) -> float:
+        """The rate of the next update. The generator's follows ``schedule`` in each of its phases."""
+        recipe, (phase, which) = self.recipe, self.phase()
+        if phase == "generator":
+            base, done = recipe.lr, self.step / recipe.steps
+            base *= min(1.0, (self.step + 1) / recipe.warmup) if recipe.warmup else 1.0
+        else:
+            assert recipe.adversarial is not None
+            if which == "discriminator":
+                return recipe.adversarial.discriminator_lr
+            start = recipe.steps + recipe.adversarial.warmup_steps
+            base, done = recipe.adversarial.lr, (self.step - start) / recipe.adversarial.steps
+        if recipe.schedule == "constant":
+            return base
+        return recipe.lr_end + (base - recipe.lr_end) * 0.5 * (1 + float(np.cos(np.pi * min(1.0, done))))
+
+    def learn(self, batch: dict[str, Tensor]) -> dict[str, float]:
+        """One update of one network. Raises ModelError, before any weight moves, when a loss is not finite."""
+        recipe, (phase, which) = self.recipe, self.phase()
+        rng = np.random.default_rng((recipe.seed, self.step, 1))
+        # noise too depends on the step alone: a resumed run goes on exactly, and each process draws its own
+        torch.manual_seed(recipe.seed + 1_000_003 * (self.step * self.world + self.rank))
+        network, optimizer = self.networks[which], self.optimizers[which]
+        for name, other in self.networks.items():
+            other.requires_grad_(name == which)
+        for group in optimizer.param_groups:
+            group["lr"] = self.learning_rate()
+        optimizer.zero_grad(set_to_none=True)
+        terms: dict[str, float] = {}
+        for part in split(batch, recipe.accumulate):
+            part = {key: value.to(self.device, non_blocking=True) for key, value in part.items()}
+            half = HALF.get(recipe.precision)
+            with torch.autocast(self.device.type, half) if half else nullcontext():
+                losses = self.task.losses(which, part, rng, phase == "adversarial")
+            total = torch.stack([loss.float() for loss in losses.values()]).sum() / recipe.accumulate
+            for key, value in losses.items():
+                terms[key] = terms.get(key, 0.0) + float(value.detach()) / recipe.accumulate
+            if not torch.isfinite(total):
+                raise self.not_finite(terms)
+            self.scaler.scale(total).backward()
+        if self.world > 1:
+            average_gradients(network)
+        if recipe.clip_norm is not None:
+            self.scaler.unscale_(optimizer)
+            clip_grad_norm_(network.parameters(), recipe.clip_norm)
+        self.scaler.step(optimizer)  # fp16: left out when a gradient overflowed
+        self.scaler.update()
+        if self.ema is not None and which == "generator":
+            self.ema.update_parameters(network)
+        self.step += 1
+        return terms
+
+    def not_finite(self, terms: dict[str, float]) -> ModelError:
+        """What to say of a loss that is NaN or infinite."""
+        shown = ", ".join(f"{name} {value:g}" for name, value in terms.items())
+        last = self.out / "last.pt"
+        good = f"last good checkpoint: {last}" if last.is_file() else "no checkpoint was written yet"
+        return ModelError(
+            f"step {self.step}: the loss is not finite ({shown}); {good}. Try a smaller lr, clip_norm, or precision=fp32"
+        )
+
+    def save(self, name: str = "last.pt") -> Path:
+        """Write a checkpoint; a run killed meanwhile leaves the one before whole."""
+        state: dict[str, Any] = {
+            "recipe": self.recipe.model_dump(mode="json"),
+            "name": self.name,
+            "step": self.step,
+            "networks": {name: network.state_dict() for name, network in self.networks.items()},
+            "released": self.released.state_dict(),
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            "scaler": self.scaler.state_dict(),
+            "best": self.best,
+        }
+        if self.ema is not None:
+            state["ema"] = self.ema.state_dict()
+        checkpoint.save(self.out / name, state)
+        return self.out / name
+
+    def resume(self) -> list[str]:
+        """Take up ``last.pt`` if it is there; returns the keys of the recipe that have changed since, as "key: a -> b".
+
+        Raises ModelError when it holds other networks.
+        """
+        path = self.out / "last.pt"
+        if not path.exists():
+            return []
+        state = checkpoint.load(path)
+        changed = differences(state["recipe"], self.recipe.model_dump(mode="json"))
+        wrong = [text for text in changed if text.startswith(("network.", "adversarial.width"))]
+        if wrong or state["networks"].keys() != self.networks.keys():
+            what = ", ".join(wrong) or f"{', '.join(state['networks'])} instead of {', '.join(self.networks)}"
+            raise ModelError(f"{path} holds other networks ({what}); choose another --out, remove it, or name it in init")
+        for name, network in self.networks.items():
+            network.load_state_dict(state["networks"][name])
+            hyper = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizers[name].param_groups]
+            self.optimizers[name].load_state_dict(state["optimizers"][name])
+            for group, now in zip(self.optimizers[name].param_groups, hyper, strict=True):
+                group.update(now)  # betas and momentum are those of the recipe as it is now
+        if self.ema is not None and "ema" in state:  # without: the average starts with the weights as they are now
+            self.ema.load_state_dict(state["ema"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.step, self.best = state["step"], state["best"]
+        return changed
+
+
+def make_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(network.parameters(), lr=recipe.lr, momentum=recipe.momentum)
+    return torch.optim.Adam(network.parameters(), lr=recipe.lr, betas=recipe.betas)
+
+
+def channels_last(network: nn.Module) -> None:
+    """Lay convolution weights out channels last: several times faster in bf16 on a CPU."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv3d):
+            module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # its stub lacks it
+        elif isinstance(module, nn.Conv2d):
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def split(batch: dict[str, Tensor], parts: int) -> list[dict[str, Tensor]]:
+    """The batch in ``parts`` equal parts."""
+    chunks = {key: value.chunk(parts) for key, value in batch.items()}
+    return [{key: value[i] for key, value in chunks.items()} for i in range(parts)]
+
+
+def average_gradients(network: nn.Module) -> None:
+    """Replace each gradient by its mean over the processes, in one message."""
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    vector = torch.cat([gradient.reshape(-1) for gradient in gradients])
+    dist.all_reduce(vector)
+    vector /= dist.get_world_size()
+    for gradient, mean in zip(gradients, vector.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(mean.view(gradient.shape))
+
+
+def differences(then: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
+    """What changed between two recipes, as "key: before -> after"."""
+    found = []
+    for key in sorted(then.keys() | now.keys()):
+        a, b = then.get(key), now.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            found.append(f"{prefix}{key}: {a} -> {b}")
+    return found
