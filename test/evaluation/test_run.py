@@ -10,12 +10,16 @@ import cv2
 import numpy as np
 import pytest
 
+from vidpred_ros.errors import ConfigError
 from vidpred_ros.evaluation import run
 from vidpred_ros.evaluation.run import evaluate, latency_summary
+from vidpred_ros.evaluation.scores import METRICS
 from vidpred_ros.metrics import FrameMetrics
 from vidpred_ros.predictors import make_predictor
+from vidpred_ros.preprocess import crop_and_resize
 from vidpred_ros.sources import open_source
 
+METHODS = ("predictor", "copy_last", "optical_flow")
 SOURCE = "synthetic:seed=4,seconds=2"
 
 
@@ -36,13 +40,75 @@ def test_metrics_json_is_what_the_design_says(evaluated):
     assert written["protocol"]["size"] == [128, 160]
     assert (written["protocol"]["stride"], written["protocol"]["period_s"]) == (1, 0.1)
     assert [(h["step"], h["seconds"]) for h in written["horizons"]] == [(1, 0.1), (2, 0.2), (3, 0.3)]
+    assert (written["protocol"]["phases"], written["protocol"]["seed"]) == (1, None)
     for horizon in written["horizons"]:
+        assert horizon["windows_moving"] == written["protocol"]["windows"]  # the car drives
         methods = horizon["methods"]
         assert set(methods) == {"predictor", "copy_last", "optical_flow"}
         assert methods["predictor"] == methods["optical_flow"] != methods["copy_last"]
+        assert set(METRICS) == set(methods["predictor"])
+        assert methods["predictor"]["psnr_moving"] != methods["predictor"]["psnr"]
     assert 0 < written["latency_ms"]["median"] <= written["latency_ms"]["p99"]
     assert re.fullmatch("[0-9a-f]{64}", written["data_sha256"])
     assert written["host"]["versions"]["numpy"] == np.__version__
+
+
+def test_motion_and_distribution_count_every_window(evaluated):
+    results = evaluated[1]
+    windows = results["protocol"]["windows"]
+    bins = results["motion_bins"]["bins"]
+    assert sum(one["windows"] for one in bins) == windows
+    means = [one["methods"]["copy_last"]["lpips"] for one in bins]
+    assert all(one["from"] <= mean < one["to"] for one, mean in zip(bins, means, strict=True))
+    weighted = sum(mean * one["windows"] for one, mean in zip(bins, means, strict=True)) / windows
+    assert weighted == pytest.approx(results["horizons"][0]["methods"]["copy_last"]["lpips"])
+    spread = results["distribution"]
+    assert (spread["step"], len(spread["edges"])) == (3, 21)
+    assert {method: sum(counts) for method, counts in spread["counts"].items()} == dict.fromkeys(METHODS, windows)
+
+
+class Gambler:
+    """A stochastic predictor: its forecast is the last frame, one of its samples in four is what then happens."""
+
+    model_id, engine, size, period_s, window_length, steps = "gambler", "none", (128, 160), 0.1, 8, 2
+
+    def __init__(self, source):
+        frames = [crop_and_resize(frame.image, self.size) for frame in source]
+        self.truth = {frame.stamp_ns: frames[i + 1 : i + 3] for i, frame in enumerate(source)}
+        self.seeds = []
+
+    def predict(self, window):
+        return make_predictor("copy_last", steps=2).predict(window)
+
+    def sample(self, window, count, seed):
+        self.seeds.append(seed)
+        random = np.random.default_rng(seed)
+        drawn = random.integers(0, 256, (count, 2, *self.size, 3), np.uint8)
+        drawn[random.integers(count)] = self.truth[window.stamps_ns[-1]]
+        return drawn
+
+    def close(self):
+        pass
+
+
+def test_best_of_n_is_scored_beside_the_forecast(tmp_path):
+    source = open_source(SOURCE)
+    gambler = Gambler(source)
+    results = evaluate(source, gambler, tmp_path, "x", samples=4, seed=3)
+    methods = results["horizons"][0]["methods"]
+    assert list(methods) == ["predictor", "best_of_4", "copy_last", "optical_flow"]
+    assert methods["best_of_4"]["ssim"] == pytest.approx(1)
+    assert methods["predictor"] == methods["copy_last"]
+    assert (results["protocol"]["samples"], results["protocol"]["seed"]) == (4, 3)
+    windows = results["protocol"]["windows"]
+    assert len(set(gambler.seeds[:windows])) == windows
+    assert "Best of 4 was picked by the truth" in (tmp_path / "report.html").read_text()
+
+
+def test_samples_of_a_model_that_draws_none(tmp_path):
+    with pytest.raises(ConfigError, match="copy_last is not stochastic"):
+        evaluate(open_source(SOURCE), make_predictor("copy_last", steps=1), tmp_path / "new", "x", samples=20)
+    assert not (tmp_path / "new").exists()
 
 
 def test_scores_repeat_to_the_last_digit(evaluated, tmp_path):
@@ -70,7 +136,7 @@ def test_report_is_one_file(evaluated):
     assert page.count("data:image/jpeg;base64,") == 3
     assert not re.search(r"""(src|href)=["'](?!data:|#)""", page)
     assert f"vidpred evaluate {SOURCE}" in page
-    assert page.count("<svg") == 4  # three curves and the drive
+    assert page.count("<svg") == 6  # three curves, the drive, motion and distribution
 
 
 def test_without_weights_lpips_is_null_and_the_rest_is_there(tmp_path, monkeypatch):

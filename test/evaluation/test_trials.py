@@ -1,10 +1,12 @@
 """Lockstep replay: which windows there are, and what belongs to each."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from vidpred_ros.errors import SourceError
-from vidpred_ros.evaluation.trials import replay
+from vidpred_ros.evaluation.trials import phases, replay
 from vidpred_ros.predictors import make_predictor
 from vidpred_ros.sources.base import SourceFrame
 
@@ -55,6 +57,46 @@ def test_a_faster_camera_is_taken_at_a_whole_stride():
     assert levels(trials[0].window.frames) == [0, 3, 6, 9, 12, 15, 18, 21]
     assert levels(trials[0].truth) == [24]
     assert trials[0].window.period_ns == 120_000_000
+
+
+def test_every_phase_of_the_stride_is_there():
+    source = Numbered((i / 25 for i in range(32)), 25.0)  # 32 frames hold 11, 11 and 10 at a stride of 3
+    trials = list(replay(source, copy_last(2)))
+    assert phases(source, 0.1) == 3
+    assert [(trial.phase, levels(trial.window.frames)[0]) for trial in trials] == [(0, 0), (0, 3), (1, 1), (1, 4), (2, 2)]
+    assert levels(trials[4].window.frames) == list(range(2, 26, 3))
+    assert levels(trials[4].truth) == [26, 29]
+    assert [trial.index for trial in trials] == [0, 1, 2, 3, 4]
+    assert [trial.index for trial in replay(source, copy_last(2), only={3})] == [3]
+
+
+def test_a_phase_is_an_epoch_of_its_own():
+    trials = list(replay(Numbered((i / 20 for i in range(30)), 20.0), copy_last(1)))
+    by_phase = {trial.phase: trial.window.epoch for trial in trials}
+    assert len(by_phase) == len(set(by_phase.values())) == 2
+    sequences = [trial.window.sequence for trial in trials]
+    assert sequences == sorted(sequences)
+
+
+def test_no_window_comes_twice_after_a_gap():
+    stamps = [i / 20 for i in range(30)] + [5 + i / 20 for i in range(24)]
+    trials = list(replay(Numbered(stamps, 20.0), copy_last(1)))
+    everything = [tuple(levels(trial.window.frames) + levels(trial.truth)) for trial in trials]
+    assert len(set(everything)) == len(everything) == 2 * (15 - 8) + 2 * (12 - 8)
+    assert {frames[0] % 2 for frames in everything} == {0, 1}
+    assert all(b - a == 2 for frames in everything for a, b in pairwise(frames))
+
+
+def test_the_progress_bar_sees_every_frame_of_every_phase():
+    seen = []
+
+    def watch(items):
+        for item in items:
+            seen.append(item)
+            yield item
+
+    list(replay(Numbered((i / 20 for i in range(30)), 20.0), copy_last(1), watch))
+    assert len(seen) == 60
 
 
 def test_no_window_spans_a_gap():

@@ -21,8 +21,6 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from vidpred_ros.sources.base import SourceFrame
-
 DEFAULT_MODEL = "hrp_tree_w25"
 
 SourceArgument = Annotated[
@@ -52,7 +50,7 @@ TopicOption = Annotated[
 def watch(console: Console, total: int, text: str) -> Any:
     """A wrapper for the frames of a source that draws a progress bar while they are read."""
 
-    def watched(frames: Iterable[SourceFrame]) -> Iterator[SourceFrame]:
+    def watched(frames: Iterable[Any]) -> Iterator[Any]:
         columns = (
             TextColumn(text),
             BarColumn(),
@@ -73,29 +71,27 @@ def command_line() -> str:
 
 
 def print_scores(console: Console, results: Mapping[str, Any]) -> None:
-    """The table of metrics.json: a row for each horizon, three columns for each metric, the best one bold."""
-    from vidpred_ros.evaluation.scores import (
-        METHODS,
-        METRICS,
-        best_method,
-    )  # slow to import, and --help needs none
+    """The table of metrics.json: a row for each horizon, a column for each metric and method, the best one bold."""
+    from vidpred_ros.evaluation.scores import best_method  # slow to import, and --help needs none
+    from vidpred_ros.metrics import HEADLINE
 
     titles = {"ssim": ("SSIM", 3), "psnr": ("PSNR", 1), "lpips": ("LPIPS", 3)}
     short = {"predictor": "ours", "copy_last": "copy", "optical_flow": "flow"}
+    methods = list(results["horizons"][0]["methods"])
     console.print(
         f"\n[bold]{results['model']}[/] on {results['source']}, {results['protocol']['windows']} windows",
         highlight=False,
     )
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     table.add_column("ahead", no_wrap=True)
-    for metric in METRICS:
-        for method in METHODS:
-            table.add_column(f"{titles[metric][0]}\n{short[method]}", justify="right", no_wrap=True)
+    for metric in HEADLINE:
+        for method in methods:
+            table.add_column(f"{titles[metric][0]}\n{short.get(method, method.replace('_', ' '))}", justify="right", no_wrap=True)
     for horizon in results["horizons"]:
         cells = []
-        for metric in METRICS:
+        for metric in HEADLINE:
             best = best_method(horizon["methods"], metric)
-            for method in METHODS:
+            for method in methods:
                 value = horizon["methods"][method][metric]
                 text = "n/a" if value is None else f"{value:.{titles[metric][1]}f}"
                 cells.append(f"[bold green]{text}[/]" if method == best else text)
@@ -106,7 +102,7 @@ def print_scores(console: Console, results: Mapping[str, Any]) -> None:
         console.print(
             f"prediction: median {latency['median']:.1f} ms, p99 {latency['p99']:.1f} ms, {results['engine']}"
         )
-    for metric in METRICS:
+    for metric in HEADLINE:
         reason = results["horizons"][0]["methods"]["predictor"].get(f"{metric}_reason")
         if reason:
             console.print(f"[yellow]{titles[metric][0]} is missing:[/] {reason}")

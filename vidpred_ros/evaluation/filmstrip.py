@@ -70,7 +70,7 @@ def draw_filmstrip(
     top = HEADER
     for (name, images), height in zip(rows.items(), heights, strict=True):
         label = model if name == "predictor" else ""
-        draw.multiline_text((GAP, top + 4), LABELS[name], INK, font(22), spacing=4)
+        draw.multiline_text((GAP, top + 4), LABELS.get(name, name.replace("_", " ")), INK, font(22), spacing=4)
         draw.text((GAP, top + 34), label, GREY, font(17))
         if name == "truth":
             strip.paste(Image.fromarray(now), (left(0), top))

@@ -10,9 +10,9 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vidpred_ros.evaluation.scores import METHODS
-
 COLOURS = {"predictor": "#1d4ed8", "optical_flow": "#d97706", "copy_last": "#9ca3af"}
+#: Of the one method that is neither, the best of N samples.
+OTHER_COLOUR = "#0d9488"
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -28,13 +28,13 @@ def horizon_curve(table: Sequence[Mapping[str, Any]], metric: str, names: Mappin
     with matplotlib.rc_context(STYLE):
         figure, axes = _axes()
         seconds = [horizon["seconds"] for horizon in table]
-        for method in METHODS:
+        for method in table[0]["methods"]:
             values = [horizon["methods"][method][metric] for horizon in table]
             front = method == "predictor"
             axes.plot(
                 seconds,
                 values,
-                color=COLOURS[method],
+                color=COLOURS.get(method, OTHER_COLOUR),
                 label=names[method],
                 linewidth=2.4 if front else 1.6,
                 marker="o",
@@ -57,7 +57,7 @@ def score_over_time(
             axes.plot(
                 stamps_s,
                 line,
-                color=COLOURS[method],
+                color=COLOURS.get(method, OTHER_COLOUR),
                 label=names[method],
                 linewidth=1.8 if method == "predictor" else 1.2,
             )
@@ -67,16 +67,54 @@ def score_over_time(
         return _svg(figure)
 
 
+def motion_curve(bins: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> str:
+    """Next-frame LPIPS over the motion of the window, and below it how many windows have that motion (Shouno's figure 4)."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(6.6, 4.4), layout="constrained")
+        figure.patch.set_alpha(0)
+        top, bottom = figure.subplots(2, sharex=True, height_ratios=[3, 1])
+        middles = [(one["from"] + one["to"]) / 2 for one in bins]
+        for method in bins[0]["methods"]:
+            values = [one["methods"][method]["lpips"] for one in bins]
+            colour = COLOURS.get(method, OTHER_COLOUR)
+            top.plot(middles, values, color=colour, label=names[method], marker="o", markersize=4)
+        bottom.bar(middles, [one["windows"] for one in bins], 0.8 * (bins[0]["to"] - bins[0]["from"]), color="#cbd5e1")
+        for axes in (top, bottom):
+            _tidy(axes)
+        top.set_ylabel("LPIPS of the next frame")
+        top.legend(frameon=False, fontsize=9)
+        bottom.set_ylabel("windows")
+        bottom.set_xlabel("motion: LPIPS between the last frame and the next")
+        return _svg(figure)
+
+
+def distribution_curve(spread: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """How many windows have which LPIPS at one step, an outline for each method (Shouno's figure 6, right)."""
+    with matplotlib.rc_context(STYLE):
+        figure, axes = _axes(width=6.6, height=4.4)
+        for method, counts in spread["counts"].items():
+            colour = COLOURS.get(method, OTHER_COLOUR)
+            axes.stairs(counts, spread["edges"], color=colour, label=names[method], linewidth=1.8)
+        axes.set_xlabel(f"LPIPS at step {spread['step']}")
+        axes.set_ylabel("windows")
+        axes.legend(frameon=False, fontsize=9)
+        return _svg(figure)
+
+
 def _axes(width: float = 4.2, height: float = 2.9) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.patch.set_alpha(0)
     axes = figure.add_subplot()
+    _tidy(axes)
+    return figure, axes
+
+
+def _tidy(axes: Axes) -> None:
     axes.patch.set_alpha(0)
     axes.grid(axis="y", color="#e5e7eb", linewidth=0.8)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color("#9ca3af")
     axes.tick_params(length=0, colors="#4b5563")
-    return figure, axes
 
 
 def _svg(figure: Figure) -> str:

@@ -13,11 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidpred_ros.evaluation import plots
-from vidpred_ros.evaluation.scores import METHODS, METRICS, Score, best_method
+from vidpred_ros.evaluation.methods import sees_the_truth
+from vidpred_ros.evaluation.scores import METRICS, Score, best_method
+from vidpred_ros.metrics import HEADLINE, LOWER_IS_BETTER
 
-TITLES = {"ssim": "SSIM", "psnr": "PSNR, dB", "lpips": "LPIPS"}
-DIGITS = {"ssim": 3, "psnr": 1, "lpips": 3}
-ARROWS = {"ssim": "higher is better", "psnr": "higher is better", "lpips": "lower is better"}
+TITLES = {
+    "ssim": "SSIM",
+    "psnr": "PSNR, dB",
+    "lpips": "LPIPS",
+    "sharpness": "sharpness, dB",
+    "ssim_moving": "SSIM, moving",
+    "psnr_moving": "PSNR, moving, dB",
+    "sharpness_moving": "sharpness, moving, dB",
+}
+DIGITS = {metric: 3 if metric in ("ssim", "lpips", "ssim_moving") else 1 for metric in METRICS}
+ARROWS = {metric: f"{'lower' if metric in LOWER_IS_BETTER else 'higher'} is better" for metric in METRICS}
 MOMENTS = {
     "median": ("A typical moment", "half of the windows are predicted better than this one, half worse"),
     "good": ("A good moment", "one window in ten is predicted at least this well"),
@@ -36,12 +46,17 @@ def write_report(
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    names = method_names(results["model"])
+    methods = list(results["horizons"][0]["methods"])
+    names = method_names(results["model"], methods)
     page = environment.get_template("report.html.jinja").render(
         results=results,
         names=names,
-        metrics=[(metric, TITLES[metric], ARROWS[metric]) for metric in METRICS],
-        methods=METHODS,
+        tables=[
+            [(metric, TITLES[metric], ARROWS[metric]) for metric in group]
+            for group in (HEADLINE, [metric for metric in METRICS if metric not in HEADLINE])
+        ],
+        methods=methods,
+        oracles=[names[method] for method in methods if sees_the_truth(method)],
         cell=_cell,
         wins={
             (horizon["step"], metric): best_method(horizon["methods"], metric)
@@ -55,22 +70,24 @@ def write_report(
         ],
         curves=[
             (TITLES[metric], ARROWS[metric], plots.horizon_curve(results["horizons"], metric, names))
-            for metric in METRICS
+            for metric in HEADLINE
         ],
+        motion=None if results["motion_bins"]["bins"] is None else plots.motion_curve(results["motion_bins"]["bins"], names),
+        spread=None if results["distribution"]["counts"] is None else plots.distribution_curve(results["distribution"], names),
         drive=_drive(scores, names),
     )
     path.write_text(page)
 
 
-def method_names(model: str) -> dict[str, str]:
+def method_names(model: str, methods: Sequence[str]) -> dict[str, str]:
     """What the methods are called in tables and plots."""
-    return {"predictor": model, "copy_last": "copy last", "optical_flow": "optical flow"}
+    return {method: model if method == "predictor" else method.replace("_", " ") for method in methods}
 
 
 def verdicts(horizons: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """For each metric, in words, at how many horizons the predictor beats both baselines."""
     lines = []
-    for metric in METRICS:
+    for metric in HEADLINE:
         ahead = [
             f"+{h['seconds']:.2g} s" for h in horizons if best_method(h["methods"], metric) == "predictor"
         ]
@@ -92,11 +109,11 @@ def _cell(methods: Mapping[str, Mapping[str, Any]], method: str, metric: str) ->
 def _drive(scores: Sequence[Score], names: Mapping[str, str]) -> str:
     """The first horizon's LPIPS (SSIM where there is none) along the drive."""
     metric = "ssim" if scores[0].lpips is None else "lpips"
-    first = [score for score in scores if score.step == 1]
+    first = sorted((score for score in scores if score.step == 1), key=lambda score: score.stamp_ns)
     start = first[0].stamp_ns
     stamps = [(score.stamp_ns - start) / 1e9 for score in first if score.method == "predictor"]
     values = {
-        method: [getattr(s, metric) for s in first if s.method == method] for method in reversed(METHODS)
+        method: [getattr(s, metric) for s in first if s.method == method] for method in reversed(list(names))
     }
     return plots.score_over_time(stamps, values, f"{TITLES[metric]} at step 1", names)
 

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vidpred_ros.evaluation.trials import Trial, stack_frames
-from vidpred_ros.metrics import DEFINITIONS, LOWER_IS_BETTER, FrameMetrics
-from vidpred_ros.predictors import BASELINES, Predictor
+from vidpred_ros.evaluation.methods import Method, frames_by_method, sees_the_truth
+from vidpred_ros.evaluation.trials import Trial
+from vidpred_ros.metrics import DEFINITIONS, LOWER_IS_BETTER, MOVING, NOTHING_MOVES, FrameMetrics
+from vidpred_ros.metrics.moving import MovingAreas
 
 METRICS = tuple(DEFINITIONS)
-#: Every table has these columns, in this order.
-METHODS = ("predictor", *BASELINES)
 
 
 @dataclass(frozen=True)
 class Score:
-    """The metrics of one predicted frame."""
+    """The metrics of one predicted frame; None where one could not be computed."""
 
     window: int  # index of the trial
     stamp_ns: int  # newest frame of the window
@@ -31,47 +30,95 @@ class Score:
     ssim: float
     psnr: float
     lpips: float | None
+    sharpness: float
+    ssim_moving: float | None = None
+    psnr_moving: float | None = None
+    sharpness_moving: float | None = None
 
 
-def frames_by_method(trial: Trial, baselines: Mapping[str, Predictor]) -> dict[str, NDArray[np.uint8]]:
-    """KxHxWx3 frames of the predictor and of each baseline on the same window."""
-    return {
-        "predictor": trial.predicted,
-        **{name: stack_frames(baseline.predict(trial.window)) for name, baseline in baselines.items()},
-    }
+@dataclass
+class Measured:
+    """What a run over all trials gave."""
+
+    scores: list[Score] = field(default_factory=list)
+    periods_ns: list[int] = field(default_factory=list)  # of each window
+    latencies_ms: list[float] = field(default_factory=list)
+    moving: list[NDArray[np.float64]] = field(default_factory=list)  # of each window, K shares of pixels that move
+    phases: int = 1
+
+    @property
+    def period_s(self) -> float:
+        """The usual distance between horizons."""
+        return float(np.median(self.periods_ns)) / 1e9
 
 
-def score_trial(trial: Trial, frames: Mapping[str, NDArray[np.uint8]], metrics: FrameMetrics) -> list[Score]:
-    """K scores for each method."""
+def measure(
+    trials: Iterable[Trial],
+    methods: Mapping[str, Method],
+    metrics: FrameMetrics,
+    show: Callable[[Trial, Mapping[str, NDArray[np.uint8]]], None] = lambda trial, frames: None,
+) -> Measured:
+    """Score every method on every trial; ``show`` gets each trial's frames as well, for a video."""
+    measured, areas = Measured(), MovingAreas()
+    for trial in trials:
+        frames = frames_by_method(trial, methods)
+        moving = areas(trial.window.frames[-1], trial.truth)
+        measured.scores += score_trial(trial, frames, metrics, moving)
+        measured.periods_ns.append(trial.window.period_ns)
+        measured.moving.append(moving.mean((1, 2)))
+        measured.phases = max(measured.phases, trial.phase + 1)
+        if trial.latency_ms is not None:
+            measured.latencies_ms.append(trial.latency_ms)
+        show(trial, frames)
+    return measured
+
+
+def score_trial(
+    trial: Trial, frames: Mapping[str, NDArray[np.uint8]], metrics: FrameMetrics, moving: NDArray[np.bool_]
+) -> list[Score]:
+    """K scores for each method. ``moving`` are the masks KxHxW of what moves."""
     stamp = trial.window.stamps_ns[-1]
     return [
         Score(trial.index, stamp, step, method, **values)
         for method, predicted in frames.items()
-        for step, values in enumerate(metrics(predicted, trial.truth), start=1)
+        for step, values in enumerate(metrics(predicted, trial.truth, moving), start=1)
     ]
 
 
 def horizons(scores: Sequence[Score], period_s: float, reasons: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The ``horizons`` of metrics.json: means over windows; null, with ``<metric>_reason``, where there is none."""
+    """The ``horizons`` of metrics.json: means over windows; null, with ``<metric>_reason``, where there is none.
+
+    The mean of a metric of moving areas goes over the windows in which something moves: ``windows_moving`` of them.
+    """
     table = []
     for step in sorted({score.step for score in scores}):
+        here = [score for score in scores if score.step == step]
         methods: dict[str, dict[str, Any]] = {}
-        for method in METHODS:
-            here = [score for score in scores if score.step == step and score.method == method]
-            means: dict[str, Any] = {}
+        for method in dict.fromkeys(score.method for score in scores):
+            mine = [score for score in here if score.method == method]
+            methods[method] = {}
             for metric in METRICS:
-                if metric in reasons:
-                    means |= {metric: None, f"{metric}_reason": reasons[metric]}
-                else:
-                    means[metric] = float(np.mean([getattr(score, metric) for score in here]))
-            methods[method] = means
-        table.append({"step": step, "seconds": round(step * period_s, 6), "methods": methods})
+                values = [v for v in (getattr(score, metric) for score in mine) if v is not None]
+                methods[method][metric] = float(np.mean(values)) if values else None
+                if not values:
+                    methods[method][f"{metric}_reason"] = _reason(metric, reasons)
+        moving = {score.window for score in here if score.ssim_moving is not None}
+        seconds = round(step * period_s, 6)
+        table.append({"step": step, "seconds": seconds, "windows_moving": len(moving), "methods": methods})
     return table
+
+
+def _reason(metric: str, reasons: Mapping[str, str]) -> str:
+    return reasons.get(metric, NOTHING_MOVES if metric in MOVING else "no window was scored")
 
 
 def best_method(methods: Mapping[str, Mapping[str, Any]], metric: str) -> str | None:
     """The method that wins this metric, or None when it was not computed. The predictor has to win, not to tie."""
-    values = {name: methods[name][metric] for name in reversed(METHODS) if methods[name][metric] is not None}
+    values = {
+        name: methods[name][metric]
+        for name in reversed(list(methods))
+        if methods[name][metric] is not None and not sees_the_truth(name)
+    }
     if not values:
         return None
     return (min if metric in LOWER_IS_BETTER else max)(values, key=values.__getitem__)

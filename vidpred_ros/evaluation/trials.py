@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +17,10 @@ from vidpred_ros.forecast import Forecast
 from vidpred_ros.predictors import Predictor
 from vidpred_ros.preprocess import crop_and_resize
 from vidpred_ros.sources.base import Source, SourceFrame
-from vidpred_ros.window import FrameWindow, Window
+from vidpred_ros.window import FrameWindow, Window, stride_for
 
-#: Wraps the frames of a source, for a progress bar.
-Watch = Callable[[Iterable[SourceFrame]], Iterable[SourceFrame]]
+#: Wraps what is read, an item for each frame, for a progress bar.
+Watch = Callable[[Iterable[Any]], Iterable[Any]]
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Trial:
     forecast: Forecast
     truth: NDArray[np.uint8]
     latency_ms: float | None  # wall clock of the whole prediction; None when it was not measured
+    phase: int = 0  # which of the camera's strides the window took
 
     @property
     def predicted(self) -> NDArray[np.uint8]:
@@ -43,17 +47,50 @@ def stack_frames(forecast: Forecast) -> NDArray[np.uint8]:
     return np.stack(frames)
 
 
+def phases(source: Source, period_s: float) -> int:
+    """How many ways there are to take every n-th frame of ``source`` for this period: n."""
+    return stride_for(source.rate_hz, period_s)
+
+
 def windows(source: Source, predictor: Predictor, length: int, watch: Watch = iter) -> Iterator[Window]:
-    """Every window of ``length`` frames, at the size and period of ``predictor``.
+    """Every window of ``length`` frames, at the size and period of ``predictor``, from the source's first frame on.
 
     Every frame of the source is read and none is skipped for lack of time; only a gap, a backward stamp or a changed
     size starts anew, as in the node.
     """
+    yield from _windows_of(watch(source), FrameWindow(predictor.period_s, length), predictor.size, 0)
+
+
+def windows_of_all_phases(
+    source: Source, predictor: Predictor, length: int, watch: Watch = iter
+) -> Iterator[tuple[int, Window]]:
+    """``windows`` once for each phase, which is yielded too: frames 0, n, 2n ... first, then 1, n + 1, 2n + 1 ...
+
+    A camera faster than the model gives as many windows as it can. One phase comes after the other because a predictor
+    that streams would have to start anew at each change; their windows differ in epoch.
+    """
     window = FrameWindow(predictor.period_s, length)
-    for frame in watch(source):
-        if not window.offer(frame.stamp_ns, frame.image.shape).take:
+    passes = ((phase, frame) for phase in range(phases(source, predictor.period_s)) for frame in source)
+    for phase, frames in groupby(watch(passes), key=itemgetter(0)):
+        window.reset()
+        for full in _windows_of((frame for _, frame in frames), window, predictor.size, phase):
+            yield phase, full
+
+
+def _windows_of(
+    frames: Iterable[SourceFrame], window: FrameWindow, size: tuple[int, int], phase: int
+) -> Iterator[Window]:
+    late = phase
+    for frame in frames:
+        offer = window.offer(frame.stamp_ns, frame.image.shape)
+        if offer.reset is not None:
+            late = phase
+        if not offer.take:
             continue
-        window.push(frame.stamp_ns, crop_and_resize(frame.image, predictor.size))
+        if late > 0:  # the window is empty and takes any frame: it begins this many later
+            late -= 1
+            continue
+        window.push(frame.stamp_ns, crop_and_resize(frame.image, size))
         full = window.window()
         if full is not None:
             yield full
@@ -63,9 +100,7 @@ def split(both: Window, length: int) -> tuple[Window, Window]:
     """The first ``length`` frames as the past, the rest as the future."""
     future = len(both.frames) - length
     return (
-        Window(
-            both.stamps_ns[:length], both.frames[:length], both.epoch, both.sequence - future, both.period_ns
-        ),
+        Window(both.stamps_ns[:length], both.frames[:length], both.epoch, both.sequence - future, both.period_ns),
         Window(both.stamps_ns[length:], both.frames[length:], both.epoch, both.sequence, both.period_ns),
     )
 
@@ -75,18 +110,19 @@ def replay(
 ) -> Iterator[Trial]:
     """Trials of ``predictor`` on every window of ``source``, in lockstep; with ``only``, on the windows of these indices.
 
-    All windows that have all K futures are there, the same ones for every horizon. Raises SourceError if there is none.
+    All windows that have all K futures are there, of every phase, the same ones for every horizon. Raises SourceError
+    if there is none. ``watch`` sees every frame once for each phase.
     """
     index = -1
     length, steps = predictor.window_length, predictor.steps
-    for index, both in enumerate(windows(source, predictor, length + steps, watch)):
+    for index, (phase, both) in enumerate(windows_of_all_phases(source, predictor, length + steps, watch)):
         if only is not None and index not in only:
             continue
         window, future = split(both, length)
         start = time.perf_counter()
         forecast = predictor.predict(window)
         latency = (time.perf_counter() - start) * 1e3
-        yield Trial(index, window, forecast, np.stack(future.frames), latency)
+        yield Trial(index, window, forecast, np.stack(future.frames), latency, phase)
     if index < 0:
         raise no_window(source, predictor, length + steps)
 
