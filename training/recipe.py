@@ -68,6 +68,8 @@ class StochasticLoss(Strict):
     mse: float = Field(1.0, ge=0)
     vgg: tuple[NotNegative, NotNegative, NotNegative, NotNegative, NotNegative] = (0, 0, 0, 0, 0)
     beta: float = Field(1e-4, ge=0)
+    decoded: int | None = Field(None, ge=1)  # frames of a clip that are compared, drawn anew, to save time; None: all
+    vgg_crop: tuple[Side, Side] | None = None  # VGG terms on a random crop of this size, to save time; None: whole frame
 
 
 class Adversarial(Strict):
@@ -126,6 +128,10 @@ class Recipe(Strict):
                 raise ValueError(f"data.{name}: {low} is above {high}")
         if self.loss.kind != self.network.kind:
             raise ValueError(f"loss.kind: {self.loss.kind}, but the network is {self.network.kind}")
+        if self.network.kind == "stochastic" and self.network.size != self.data.size:
+            raise ValueError(f"network.size: {self.network.size}, but data.size is {self.data.size}")
+        if self.network.kind == "stochastic" and self.adversarial is not None:
+            raise ValueError("adversarial: a stochastic network has no discriminator")
         if self.futures_per_step > self.network.max_steps:
             raise ValueError("futures_per_step is larger than network.max_steps")
         if self.batch % self.accumulate:
@@ -147,12 +153,8 @@ class Recipe(Strict):
         return self.futures_per_step
 
 
-def load_recipe(name: str, overrides: list[str] = []) -> Recipe:  # noqa: B006 - never changed
-    """Read a recipe by name (in training/recipes) or path and apply ``key=value`` overrides (dots descend).
-
-    Raises ConfigError that names the file and every key that is unknown or out of range.
-    """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else RECIPES / f"{name}.yaml"
+def _read(path: Path) -> dict[str, Any]:
+    """A YAML file's keys, laid over those of the recipe that it names in ``extends``."""
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))
         raise ConfigError(f"no recipe {path}; give a YAML file or one of: {known}")
@@ -162,6 +164,34 @@ def load_recipe(name: str, overrides: list[str] = []) -> Recipe:  # noqa: B006 -
         raise ConfigError(f"recipe {path} cannot be read: {error}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"recipe {path} holds no keys")
+    base = values.pop("extends", None)
+    if base is None:
+        return values
+    if not isinstance(base, str) or base == path.stem:
+        raise ConfigError(f"recipe {path}: extends: expected the name of another recipe beside it, not {base!r}")
+    return _laid_over(_read(path.with_name(f"{base}.yaml")), values)
+
+
+def _laid_over(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """``values`` over ``base``, key by key; of two networks of different kinds nothing is mixed."""
+    result = dict(base)
+    for key, value in values.items():
+        below = base.get(key)
+        mixes = isinstance(below, dict) and isinstance(value, dict)
+        if mixes and key in ("network", "loss") and values.get("network", {}).get("kind"):
+            mixes = False
+        result[key] = _laid_over(below, value) if mixes else value
+    return result
+
+
+def load_recipe(name: str, overrides: list[str] = []) -> Recipe:  # noqa: B006 - never changed
+    """Read a recipe by name (in training/recipes) or path and apply ``key=value`` overrides (dots descend).
+
+    A recipe may say ``extends: NAME``: it then has the keys of that recipe, beside it, and changes those that it names.
+    Raises ConfigError that names the file and every key that is unknown or out of range.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else RECIPES / f"{name}.yaml"
+    values = _read(path)
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:

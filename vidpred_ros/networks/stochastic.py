@@ -47,9 +47,9 @@ State = list[tuple[Tensor, Tensor]]
 
 
 class Taught(NamedTuple):
-    """What ``Stochastic.teach`` returns of a clip of T frames: everything about frames 2..T."""
+    """What ``Stochastic.teach`` returns of a clip of T frames."""
 
-    frames: Tensor  # (B, T - 1, 3, H, W) in [0, 1]
+    frames: Tensor  # those of 2..T that were wanted, (B, D, 3, H, W) in [0, 1]
     posterior: Gaussian  # of z_2..z_T, (B, T - 1, Z)
     prior: Gaussian
 
@@ -216,13 +216,15 @@ class Stochastic(nn.Module):
             raise ValueError(f"expected {wanted}, got {len(frames)} and {tuple(noise.shape)}")
         return self._roll_out(self._remember(frames).expand(len(noise)), noise)
 
-    def teach(self, clip: Tensor) -> Taught:
+    def teach(self, clip: Tensor, wanted: Sequence[int] | None = None) -> Taught:
         """Frames 2..T of clips (B, T, 3, H, W) that begin with a window, each made from the true frames before it.
 
         z_t is drawn from the posterior, which sees frame t (torch's global generator). Within the window the skips are
-        those of the frame before, after it those of its last frame, as at test time.
+        those of the frame before, after it those of its last frame, as at test time. ``wanted`` names the frames to
+        decode, by indices 1..T - 1 into the clip (None: all); the Gaussians are always those of all.
         """
         batch, length = clip.shape[:2]
+        wanted = range(1, length) if wanted is None else wanted
         codes, skips = self._encode(clip)
         with torch.autocast(clip.device.type, enabled=False):  # the LSTMs cost little, and errors add up over time
             posterior = self._listen(self.posterior, codes)[0]
@@ -236,10 +238,10 @@ class Stochastic(nn.Module):
             for t in range(length - 1):
                 g, state = self.predictor(codes[:, t], z[:, t], state)
                 made.append(g)
-        source = [min(t, WINDOW - 1) for t in range(length - 1)]
+        source = [min(t, WINDOW) - 1 for t in wanted]
         past = [s.unflatten(0, (batch, length))[:, source].flatten(0, 1) for s in skips]
-        frames = self.decoder(torch.stack(made, dim=1).flatten(0, 1), past)
-        return Taught(frames.unflatten(0, (batch, length - 1)), posterior, prior)
+        frames = self.decoder(torch.stack([made[t - 1] for t in wanted], dim=1).flatten(0, 1), past)
+        return Taught(frames.unflatten(0, (batch, len(wanted))), posterior, prior)
 
     def _encode(self, frames: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Codes (B, T, features) of frames (B, T, 3, H, W), and skips (B * T, C, H, W)."""
