@@ -52,7 +52,7 @@ class HierarchicalLoss(Strict):
 
 
 class MultiScaleLoss(Strict):
-    """Mathieu 2016, section 3.4; Adversarial.weight is lambda_adv."""
+    """Mathieu 2016, section 2: lambda_lp, p, lambda_gdl, alpha; Adversarial.weight is lambda_adv."""
 
     kind: Literal["multiscale"]
     lp: float = Field(1.0, ge=0)
@@ -150,6 +150,8 @@ class Recipe(Strict):
         """Future frames that a training clip needs."""
         if self.network.kind == "hierarchical" and self.network.rollout == "direct":
             return self.network.max_steps
+        if self.network.kind == "multiscale":
+            return self.network.outputs  # the paper trains a single pass
         return self.futures_per_step
 
 
