@@ -83,7 +83,7 @@ setup(
         "ros": ROS_WHEELS,  # only where ROS 2 is not installed
         "cpu": ["onnxruntime>=1.20", "openvino>=2024.6"],
         "gpu": ["onnxruntime-gpu>=1.20", *TORCH],
-        "train": TORCH,
+        "train": [*TORCH, "tensorboard>=2.10"],
         "test": [
             "hypothesis>=6",
             "mypy>=1.13",
