@@ -13,11 +13,27 @@ def test_every_recipe_that_ships_is_valid(name: str) -> None:
     assert load_recipe(name).steps > 0
 
 
-def test_shouno_phase_one_is_the_papers() -> None:
-    recipe = load_recipe("shouno_phase1")
-    assert (recipe.loss.mae, recipe.loss.vgg) == (1000, 400)
-    assert (recipe.lr, recipe.betas, recipe.batch, recipe.data.flip) == (1e-4, (0.0, 0.9), 8, 0.5)
-    assert recipe.network.channels == (64, 128, 256, 512) and recipe.data.size == (128, 160)
+@pytest.mark.parametrize(
+    ("name", "vgg", "gan"),
+    [
+        ("shouno_g_mae", 0, False),
+        ("shouno_g_vgg", 400, False),
+        ("shouno_gan_mae", 0, True),
+        ("shouno_gan_vgg", 400, True),
+    ],
+)
+def test_shounos_variants_are_the_papers(name: str, vgg: float, gan: bool) -> None:
+    recipe = load_recipe(name)
+    assert (recipe.loss.mae, recipe.loss.vgg, recipe.loss.vgg_crop) == (1000, vgg, None)
+    assert (recipe.optimizer, recipe.lr, recipe.betas, recipe.schedule) == ("adam", 1e-4, (0.0, 0.9), "constant")
+    assert (recipe.batch, recipe.data.flip, recipe.data.size, recipe.futures) == (8, 0.5, (128, 160), 1)
+    assert recipe.network.form == "paper" and recipe.network.channels == (64, 128, 256, 512)
+    assert (recipe.adversarial is not None) == gan
+    if recipe.adversarial is not None:
+        phases = recipe.adversarial
+        assert (phases.weight, phases.updates, phases.width) == (1, 8, 1)
+        assert (phases.lr, phases.discriminator_lr) == (2e-5, 1e-4)
+        assert recipe.steps > 0 and phases.warmup_steps > 0 and phases.steps % 9 == 0
 
 
 def test_overrides_descend_and_are_typed() -> None:
@@ -53,5 +69,5 @@ def test_a_file_that_is_no_recipe_is_named(tmp_path: Path, text: str, message: s
 
 
 def test_unknown_recipe_lists_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="shouno_phase1"):
+    with pytest.raises(ConfigError, match="shouno_gan_vgg"):
         load_recipe("shuno")
