@@ -21,7 +21,7 @@ from training import checkpoint
 from training.recipe import Recipe
 from vidpred_ros.errors import ConfigError, ModelError, VidpredError
 from vidpred_ros.models import CARD, MODEL_ID, WEIGHTS, ModelCard, Training, read_card
-from vidpred_ros.networks.hierarchical_residual import HierarchicalResidual
+from vidpred_ros.networks import make_network
 
 console = Console(stderr=True)
 
@@ -41,7 +41,7 @@ def release(path: Path, out: Path, licence: str) -> ModelCard:
     weights = {
         name: (w.half() if w.is_floating_point() else w).contiguous() for name, w in state["released"].items()
     }
-    network = HierarchicalResidual(recipe.network)
+    network = make_network(recipe.network)
     network.load_state_dict({n: w.float() if w.is_floating_point() else w for n, w in weights.items()})
     if not all(torch.isfinite(p).all() for p in network.state_dict().values()):
         raise ModelError(f"{path}: a weight or a statistic does not fit into float16")
@@ -59,7 +59,7 @@ def release(path: Path, out: Path, licence: str) -> ModelCard:
         size=recipe.data.size,
         period=recipe.data.period,
         training=Training(
-            recipe=out.name,
+            recipe=state.get("name") or out.name,
             steps=state["step"],
             data=[text.rsplit("/", 1)[-1] for text in recipe.data.train],
             licence=licence,

@@ -13,7 +13,7 @@ from vidpred_ros.engines import installed_engines
 from vidpred_ros.errors import ConfigError, VidpredError
 from vidpred_ros.evaluation.trials import windows
 from vidpred_ros.models import find_model
-from vidpred_ros.predictors.hierarchical import Hierarchical
+from vidpred_ros.predictors import Predictor, make_predictor
 from vidpred_ros.sources import open_source
 from vidpred_ros.window import Window
 
@@ -36,13 +36,13 @@ def measure_engines(
     Raises ModelError for an unknown model, ConfigError when nothing can be measured.
     """
     card = find_model(model).card
-    predictors: dict[Case, Hierarchical] = {}
+    predictors: dict[Case, Predictor] = {}
     left_out: dict[str, str] = {}
     try:
         for engine in installed_engines():
             for mode in ("whole", "streamed"):
                 try:
-                    predictors[engine, mode] = Hierarchical(model, engine, steps, stream=mode == "streamed")
+                    predictors[engine, mode] = make_predictor(model, engine, steps, stream=mode == "streamed")
                 except VidpredError as error:
                     left_out[f"{engine} {mode}"] = str(error)
         if not predictors:
@@ -64,7 +64,7 @@ def measure_engines(
 
 
 def _interleave(
-    predictors: dict[Case, Hierarchical], rounds: int, progress: Callable[[int, int], None]
+    predictors: dict[Case, Predictor], rounds: int, progress: Callable[[int, int], None]
 ) -> dict[Case, list[tuple[float, float]]]:
     """(predict, infer) milliseconds of each counted round."""
     order = list(predictors)
@@ -80,7 +80,7 @@ def _interleave(
     return times
 
 
-def _windows(predictor: Hierarchical, count: int) -> Sequence[Window]:
+def _windows(predictor: Predictor, count: int) -> Sequence[Window]:
     """That many consecutive windows of the built-in drive."""
     seconds = (count + predictor.window_length) * predictor.period_s
     drive = open_source(f"synthetic:seed=1,seconds={seconds:.3f},rate={1 / predictor.period_s:g}")
@@ -88,7 +88,7 @@ def _windows(predictor: Hierarchical, count: int) -> Sequence[Window]:
 
 
 def _summarise(
-    predictors: dict[Case, Hierarchical], times: dict[Case, list[tuple[float, float]]]
+    predictors: dict[Case, Predictor], times: dict[Case, list[tuple[float, float]]]
 ) -> list[dict[str, Any]]:
     medians = {case: float(np.median(values, axis=0)[0]) for case, values in times.items()}
     reference = medians.get(REFERENCE)

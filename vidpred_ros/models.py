@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vidpred_ros.errors import ModelError
-from vidpred_ros.networks.config import HierarchicalConfig
+from vidpred_ros.networks.config import NetworkConfig
 
 CARD = "model.yaml"
 WEIGHTS = "weights.safetensors"
@@ -42,7 +42,7 @@ class ModelCard(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     id: str = Field(pattern=MODEL_ID)
-    network: HierarchicalConfig
+    network: NetworkConfig
     parameters: int = Field(gt=0)
     size: tuple[Side, Side]  # (height, width) of input and output frames
     period: float = Field(gt=0)  # seconds between the frames of a window
@@ -52,6 +52,12 @@ class ModelCard(BaseModel):
     training: Training
     scores: list[dict[str, Any]] = []  # measured values, each with its protocol and command
     weights_sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+    @model_validator(mode="after")
+    def _one_size(self) -> ModelCard:
+        if self.network.kind == "stochastic" and self.network.size != self.size:
+            raise ValueError(f"network.size is {self.network.size}, but size is {self.size}: this network has one size only")
+        return self
 
 
 class ReleasedModel:

@@ -26,7 +26,7 @@ def model(tiny_model: Path) -> ReleasedModel:
 
 
 def arrays(model: ReleasedModel, kind: str, steps: int) -> dict[str, np.ndarray]:
-    graph = make_graph(load_network(model), kind, steps)
+    graph = make_graph(model, kind, steps)
     names = graph.inputs(model.card.size)
     return {n: t.numpy() for n, t in zip(names, probe_inputs(graph, model.card.size, seed=5), strict=True)}
 

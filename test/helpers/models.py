@@ -1,4 +1,4 @@
-"""Small released models with random weights that the tests make for themselves."""
+"""Small random models: networks with random weights, and the model folders of them that a release makes."""
 
 from __future__ import annotations
 
@@ -6,42 +6,55 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from training import checkpoint
 from training.recipe import Data, Recipe
 from training.release import release
-from vidpred_ros.networks.config import WINDOW, HierarchicalConfig
-from vidpred_ros.networks.hierarchical_residual import HierarchicalResidual
+from vidpred_ros.networks import make_network
+from vidpred_ros.networks.config import (
+    WINDOW,
+    HierarchicalConfig,
+    MultiScaleConfig,
+    StochasticConfig,
+)
 
 SIZE = (32, 48)
+#: Settings of a small network of each kind.
+TINY: dict[str, dict[str, Any]] = {
+    "hierarchical": {"width": 0.1, "head": "warp", "motion_prior": "dis", "rollout": "direct", "max_steps": 5},
+    "multiscale": {"width": 0.05, "max_steps": 5},
+    "stochastic": {"width": 0.1, "size": SIZE, "features": 16, "latent": 3, "hidden": 16, "max_steps": 5},
+}
 
 
-def random_network(config: HierarchicalConfig, seed: int = 0) -> HierarchicalResidual:
+def random_network(config: HierarchicalConfig | MultiScaleConfig | StochasticConfig, seed: int = 0) -> nn.Module:
     """A network whose every weight matters: batch norm statistics are not 0 and 1, and no output layer is 0."""
     torch.manual_seed(seed)
-    network = HierarchicalResidual(config)
+    network = make_network(config)
     for parameter in network.parameters():
         if parameter.abs().max() == 0:
-            torch.nn.init.normal_(parameter, std=0.02)
-    prior = config.motion_prior == "dis"
+            nn.init.normal_(parameter, std=0.02)
     with torch.no_grad():
         for _ in range(3):
-            network(torch.rand(2, WINDOW, 3, *SIZE), torch.randn(2, WINDOW, 2, *SIZE) if prior else None, [1])
+            flows = torch.randn(2, WINDOW, 2, *SIZE) if config.needs_flows else None
+            network(torch.rand(2, WINDOW, 3, *SIZE), flows, [1])
     return network.eval()
 
 
-def make_model(folder: Path, name: str = "tiny", **settings: Any) -> Path:
-    """A model folder of a random network with ``settings`` of HierarchicalConfig."""
-    values = {"width": 0.1, "head": "warp", "motion_prior": "dis", "rollout": "direct", "max_steps": 5} | settings
-    config = HierarchicalConfig(**values)
-    recipe = Recipe(network=config, data=Data(train=["synthetic:seed=1"], size=SIZE), steps=1)
-    state = {
-        "recipe": recipe.model_dump(mode="json"),
-        "step": 0,
-        "network": {},
-        "released": random_network(config).state_dict(),
-    }
-    path = folder / f"{name}.pt"
-    checkpoint.save(path, state)
-    release(path, folder / name, "none: random weights")
+def make_checkpoint(path: Path, kind: str = "hierarchical", **settings: Any) -> Path:
+    """A checkpoint, as the trainer writes it, of a random network of a kind with ``settings`` of its config."""
+    values = {"kind": kind} | TINY[kind] | settings
+    recipe = Recipe.model_validate(
+        {"network": values, "data": Data(train=["synthetic:seed=1"], size=SIZE), "steps": 1}
+    )
+    weights = random_network(recipe.network).state_dict()
+    empty = {"networks": {}, "optimizers": {}, "scaler": {}, "best": None}
+    checkpoint.save(path, {"recipe": recipe.model_dump(mode="json"), "step": 0, "released": weights, **empty})
+    return path
+
+
+def make_model(folder: Path, name: str = "tiny", kind: str = "hierarchical", **settings: Any) -> Path:
+    """A model folder of a random network of a kind with ``settings`` of its config."""
+    release(make_checkpoint(folder / f"{name}.pt", kind, **settings), folder / name, "none: random weights")
     return folder / name

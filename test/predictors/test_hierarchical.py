@@ -8,7 +8,6 @@ from helpers.models import SIZE, make_model
 
 from vidpred_ros.errors import ConfigError, ModelError
 from vidpred_ros.predictors import make_predictor
-from vidpred_ros.predictors.hierarchical import Hierarchical
 from vidpred_ros.sources.synthetic import SyntheticDrive
 from vidpred_ros.window import FrameWindow, Window
 
@@ -32,7 +31,7 @@ def windows(count: int = 16) -> list[Window]:
 
 @pytest.mark.parametrize("engine", ["torch", "onnxruntime"])
 def test_streaming_forecasts_equal_whole_window_forecasts(model: Path, engine: str) -> None:
-    stream, whole = Hierarchical(str(model), engine, 2), Hierarchical(str(model), engine, 2, stream=False)
+    stream, whole = (make_predictor(str(model), engine, 2, stream=streamed) for streamed in (True, False))
     for window in windows(12):
         a, b = stream.predict(window), whole.predict(window)
         assert a.source_stamp_ns == window.stamps_ns[-1] and [h.step for h in a.horizons] == [1, 2]
@@ -43,7 +42,7 @@ def test_streaming_forecasts_equal_whole_window_forecasts(model: Path, engine: s
 
 def test_skipped_windows_do_no_harm(model: Path) -> None:
     """A busy node predicts on some windows only; what it gets must be what a fresh look would give."""
-    every, some = (Hierarchical(str(model), "onnxruntime", 2) for _ in range(2))
+    every, some = (make_predictor(str(model), "onnxruntime", 2) for _ in range(2))
     for i, window in enumerate(windows(16)):
         expected = every.predict(window)
         if i in (0, 1, 3, 4, 9, 10, 15):
@@ -54,10 +53,10 @@ def test_skipped_windows_do_no_harm(model: Path) -> None:
 def test_a_reset_forgets_the_frames_before_it(model: Path) -> None:
     """After a loop of the bag, a forecast is that of a predictor which never saw what came before."""
     first, second = windows(4), windows(4)
-    used = Hierarchical(str(model), "onnxruntime", 2)
+    used = make_predictor(str(model), "onnxruntime", 2)
     for window in first:
         used.predict(window)
-    fresh = Hierarchical(str(model), "onnxruntime", 2)
+    fresh = make_predictor(str(model), "onnxruntime", 2)
     for window in second:
         again = Window(window.stamps_ns, window.frames, window.epoch + 1, window.sequence + 50, window.period_ns)
         assert np.array_equal(used.predict(again).horizons[0].frame, fresh.predict(window).horizons[0].frame)
@@ -65,7 +64,7 @@ def test_a_reset_forgets_the_frames_before_it(model: Path) -> None:
 
 def test_a_window_may_be_predicted_on_twice_and_out_of_order(model: Path) -> None:
     """A report goes back to its best and worst moments."""
-    predictor = Hierarchical(str(model), "onnxruntime", 2)
+    predictor = make_predictor(str(model), "onnxruntime", 2)
     seen = windows(6)
     forecasts = [predictor.predict(window) for window in seen]
     for i in (5, 5, 1, 3, 0):
@@ -75,7 +74,7 @@ def test_a_window_may_be_predicted_on_twice_and_out_of_order(model: Path) -> Non
 
 
 def test_forecast_frames_are_the_callers_to_keep(model: Path) -> None:
-    predictor = Hierarchical(str(model), "openvino", 2)
+    predictor = make_predictor(str(model), "openvino", 2)
     forecasts, copies = [], []
     for window in windows(4):
         forecasts.append(predictor.predict(window))
@@ -93,7 +92,7 @@ def test_paper_form_recursive_without_prior(tmp_path: Path) -> None:
         for a, b in zip(predictor.predict(window).horizons, reference.predict(window).horizons, strict=True):
             assert np.abs(a.frame.astype(int) - b.frame).max() <= 1
     with pytest.raises(ConfigError, match="cannot stream"):
-        Hierarchical(str(folder), "torch", 1, stream=True)
+        make_predictor(str(folder), "torch", 1, stream=True)
 
 
 def test_wrong_names_and_steps(model: Path) -> None:

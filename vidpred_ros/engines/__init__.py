@@ -45,16 +45,17 @@ def choose(name: str | None) -> str:
     return name
 
 
-def cached_file(model: ReleasedModel, kind: str, steps: int) -> Path:
+def cached_file(model: ReleasedModel, kind: str, steps: int, samples: int = 1) -> Path:
     """Where the exported file of a graph is kept."""
     height, width = model.card.size
-    name = f"{model.id}-{model.card.weights_sha256[:12]}-{height}x{width}-{kind}-k{steps}-v{EXPORT_VERSION}.onnx"
-    return cache_folder() / name
+    graph = f"{height}x{width}-{kind}-k{steps}" + (f"-n{samples}" if model.card.network.noise_channels else "")
+    return cache_folder() / f"{model.id}-{model.card.weights_sha256[:12]}-{graph}-v{EXPORT_VERSION}.onnx"
 
 
-def expected_metadata(model: ReleasedModel, kind: str, steps: int) -> dict[str, str]:
+def expected_metadata(model: ReleasedModel, kind: str, steps: int, samples: int = 1) -> dict[str, str]:
     """What an exported file says of itself, and what is checked before it runs."""
-    return {
+    drawn = {"vidpred.samples": str(samples)} if model.card.network.noise_channels else {}
+    return drawn | {
         "vidpred.version": str(EXPORT_VERSION),
         "vidpred.model": model.id,
         "vidpred.weights_sha256": model.card.weights_sha256,
@@ -63,20 +64,21 @@ def expected_metadata(model: ReleasedModel, kind: str, steps: int) -> dict[str, 
     }
 
 
-def exported_file(model: ReleasedModel, kind: str, steps: int) -> Path:
+def exported_file(model: ReleasedModel, kind: str, steps: int, samples: int = 1) -> Path:
     """The exported file, made now if it is not there. Raises EngineError when it cannot be made."""
     _ = model.verified_weights  # a model that changed under its exported file must not run
-    path = cached_file(model, kind, steps)
+    path = cached_file(model, kind, steps, samples)
     if path.is_file():
         return path
     if importlib.util.find_spec("torch") is None:
+        more = f" --samples {samples}" if samples > 1 else ""
         raise EngineError(
-            f"{path} is not there and torch, which makes it, is not installed: run `python -m vidpred_ros.engines.export "
-            f"{model.id} --kind {kind} --steps {steps}` where torch is, and copy the file here"
+            f"{path} is not there and torch, which makes it, is not installed: run `vidpred export {model.id} --onnx {kind} "
+            f"--steps {steps}{more} --to {path.name}` where torch is, and copy the file here"
         )
     log.info("exporting %s (%s, K=%d) to %s: some seconds, once", model.id, kind, steps, path)
     command = [sys.executable, "-m", "vidpred_ros.engines.export", str(model.folder), "--kind", kind]
-    command += ["--steps", str(steps), "--out", str(path)]
+    command += ["--steps", str(steps), "--samples", str(samples), "--out", str(path)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=EXPORT_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired:
@@ -99,20 +101,27 @@ def open_file(name: str, path: Path, precision: str | None = None) -> Engine:
 
 
 def open_engine(
-    model: ReleasedModel, name: str | None = None, kind: str = "stream", steps: int = 1, precision: str | None = None
+    model: ReleasedModel,
+    name: str | None = None,
+    kind: str = "stream",
+    steps: int = 1,
+    precision: str | None = None,
+    samples: int = 1,
 ) -> Engine:
     """The engine of that name (None: the best on this machine) for one graph of a model.
 
-    ``precision`` "fp32" or "bf16" is for OpenVINO; None takes bf16 where the processor has it.
+    ``precision`` "fp32" or "bf16" is for OpenVINO; None takes bf16 where the processor has it. ``samples``: how many
+    futures a stochastic network draws at a time.
     """
     name = choose(name)
     if name == "torch":
         from vidpred_ros.engines.torch_engine import TorchEngine
 
-        return TorchEngine(model, kind, steps)
-    path = exported_file(model, kind, steps)
+        return TorchEngine(model, kind, steps, samples)
+    path = exported_file(model, kind, steps, samples)
     engine = open_file(name, path, precision)
-    wrong = [key for key, value in expected_metadata(model, kind, steps).items() if engine.metadata.get(key) != value]
+    expected = expected_metadata(model, kind, steps, samples)
+    wrong = [key for key, value in expected.items() if engine.metadata.get(key) != value]
     if wrong:
         engine.close()
         raise EngineError(f"{path} is the export of something else ({', '.join(wrong)} differ); delete it and start again")

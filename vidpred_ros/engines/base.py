@@ -21,9 +21,10 @@ EXPORT_VERSION = 1
 class Engine(Protocol):
     """One network on one runtime. Names, shapes and dtypes are those of the exported file.
 
-    ``frames`` (N x H x W x 3 uint8 RGB; N = 8, or 2 for a stream) and, with a motion prior, ``flows`` (N x H x W x 2
-    float32, pixels) go in, together with a streaming network's states; ``futures`` (K x H x W x 3 float32 in [0, 1]) and the new states
-    come out.
+    ``frames`` (T x H x W x 3 uint8 RGB; T = 8, or 2 for a stream) and, with a motion prior, ``flows`` (T x H x W x 2
+    float32, pixels) go in, together with a streaming network's states; ``futures`` (K x H x W x 3 float32 in [0, 1]) and
+    the new states come out. A stochastic network takes ``noise`` (N x K x Z float32, standard normal) and gives
+    ``futures`` N x K x H x W x 3.
     """
 
     name: str
@@ -37,7 +38,7 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """Free the runtime's memory; the engine is of no use afterwards."""
+        """Free the runtime's memory; the engine is of no use afterwards. A second call does nothing."""
         ...
 
 

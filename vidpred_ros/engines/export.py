@@ -1,7 +1,8 @@
-"""Export a released network to ONNX and refuse a file that computes something else: `python -m vidpred_ros.engines.export`.
+"""Export a released network to ONNX and refuse a file that computes something else.
 
-It runs in a process of its own when an engine needs a file that is not in the cache, so that the process that predicts
-never imports torch. The file's metadata names the model, its weights, the graph and the steps; engines check them.
+`vidpred export` calls it. It is also a process of its own (`python -m vidpred_ros.engines.export`) when an engine needs a
+file that is not in the cache, so that the process that predicts never imports torch. The file's metadata names the
+model, its weights, the graph, steps and samples; engines check them.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import numpy as np
 import onnx
 import torch
 
-from vidpred_ros.engines import cached_file, expected_metadata, open_file
+from vidpred_ros.engines import expected_metadata, open_file
 from vidpred_ros.engines.base import installed_engines
-from vidpred_ros.engines.graph import Stream, WholeWindow, load_network, make_graph, probe_inputs
+from vidpred_ros.engines.graph import Stream, WholeWindow, make_graph, probe_inputs
 from vidpred_ros.errors import EngineError, VidpredError
 from vidpred_ros.models import ReleasedModel, find_model
 
@@ -27,12 +28,12 @@ from vidpred_ros.models import ReleasedModel, find_model
 PARITY = 1e-3
 
 
-def export(model: ReleasedModel, kind: str, steps: int, path: Path) -> float:
-    """Write the ONNX file of a graph and return its largest difference from torch.
+def export(model: ReleasedModel, kind: str, steps: int, path: Path, samples: int = 1) -> dict[str, float]:
+    """Write the ONNX file of a graph and return its largest difference from torch on each installed runtime.
 
     Raises EngineError, and leaves no file, when a runtime's outputs differ by more than ``PARITY``.
     """
-    graph = make_graph(load_network(model), kind, steps).eval()
+    graph = make_graph(model, kind, steps, samples)
     inputs = tuple(probe_inputs(graph, model.card.size))
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}.part.onnx")  # two nodes that start at once do not write into one file
@@ -52,24 +53,24 @@ def export(model: ReleasedModel, kind: str, steps: int, path: Path) -> float:
                 verbose=False,
             )
         proto = onnx.load(part)
-        onnx.helper.set_model_props(proto, expected_metadata(model, kind, steps) | graph.metadata())
+        onnx.helper.set_model_props(proto, expected_metadata(model, kind, steps, samples) | graph.metadata())
         onnx.save(proto, part)
-        worst = parity(graph, inputs, part, model.card.size)
+        differences = parity(graph, inputs, part, model.card.size)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-    return worst
+    return differences
 
 
 def parity(
     graph: WholeWindow | Stream, inputs: tuple[torch.Tensor, ...], path: Path, size: tuple[int, int]
-) -> float:
-    """Largest difference between torch and every installed runtime on the file, in float32. Raises EngineError."""
+) -> dict[str, float]:
+    """Largest difference between torch and each installed runtime on the file, in float32. Raises EngineError."""
     with torch.no_grad():
         result = graph(*inputs)
     wanted = dict(zip(graph.outputs(), result if isinstance(result, tuple) else (result,), strict=True))
     arrays = {name: tensor.numpy() for name, tensor in zip(graph.inputs(size), inputs, strict=True)}
-    worst = 0.0
+    differences: dict[str, float] = {}
     for name in installed_engines():
         if name == "torch":
             continue
@@ -83,8 +84,8 @@ def parity(
                     f"the exported graph on {name} differs from torch by {difference:.2g} in {output} (limit {PARITY:g}); "
                     "the file was not kept. Report this with the versions of torch and of the runtime"
                 )
-            worst = max(worst, difference)
-    return worst
+            differences[name] = max(differences.get(name, 0.0), difference)
+    return differences
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -92,16 +93,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("model", help="a released model's name or folder")
     parser.add_argument("--kind", choices=["stream", "whole"], default="stream")
     parser.add_argument("--steps", type=int, default=1)
-    parser.add_argument("--out", type=Path, help="the file; default: where the engines look for it")
+    parser.add_argument("--samples", type=int, default=1, help="futures that a stochastic model draws at a time")
+    parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(arguments)
     try:
-        model = find_model(options.model)
-        path = options.out or cached_file(model, options.kind, options.steps)
-        worst = export(model, options.kind, options.steps, path)
+        export(find_model(options.model), options.kind, options.steps, options.out, options.samples)
     except VidpredError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"{path}  (largest difference from torch {worst:.1e})")
     return 0
 
 

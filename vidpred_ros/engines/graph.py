@@ -1,44 +1,69 @@
-"""The networks as engines see them: uint8 frames in, futures out, batch norms folded. Imports torch."""
+"""The networks as engines see them: uint8 frames in, futures out, batch norms folded. Imports torch.
+
+A graph has fixed shapes: K futures, and for a stochastic network N samples, are chosen when it is made.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from vidpred_ros.errors import ModelError
 from vidpred_ros.models import ReleasedModel
+from vidpred_ros.networks import make_network
+from vidpred_ros.networks.config import WINDOW, NetworkConfig
 from vidpred_ros.networks.hierarchical_residual import HierarchicalResidual
 
-#: Convolutions and the batch norms that follow them, by attribute name, in every block of the network.
-FOLDED = {"conv1": "bn1", "conv2": "bn2", "skip": "bn_skip", "up": "bn_up"}
 
-
-def load_network(model: ReleasedModel) -> HierarchicalResidual:
+def load_network(model: ReleasedModel) -> nn.Module:
     """The trained network in evaluation mode, float32. Raises ModelError when the weights are not this network's."""
-    network = HierarchicalResidual(model.card.network)
+    config, path = model.card.network, model.verified_weights
     try:
-        weights = {name: w.float() if w.is_floating_point() else w for name, w in load_file(model.verified_weights).items()}
-        network.load_state_dict(weights)
-    except ModelError:
-        raise
-    except Exception as error:  # noqa: BLE001 - safetensors and torch raise many kinds for a wrong or damaged file
-        raise ModelError(f"{model.weights}: not the weights of {model.card.network!r}: {error}") from None
+        weights = load_file(path)
+    except Exception as error:  # noqa: BLE001 - safetensors raises many kinds for a damaged file
+        raise ModelError(f"{path} is no safetensors file: {error}") from None
+    network = make_network(config)
+    wanted = {name: value.shape for name, value in network.state_dict().items()}
+    found = {name: value.shape for name, value in weights.items()}
+    wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise ModelError(f"{path}: not the weights of {config!r}: {', '.join(wrong[:3])}{more} do not fit")
+    network.load_state_dict({name: w.float() if w.is_floating_point() else w for name, w in weights.items()})
     return network.eval().requires_grad_(False)
 
 
 def fold_batch_norms(network: nn.Module) -> nn.Module:
-    """Merge each batch norm into the convolution before it, in place: TensorRT refuses graphs that keep them."""
+    """Merge each batch norm into the layer before it, in place: TensorRT refuses graphs that keep them.
+
+    In our networks the layer before it in a graph is the one declared before it; engines are tested against the network
+    as it was.
+    """
     for block in network.modules():
-        for conv, norm in FOLDED.items():
-            if hasattr(block, conv) and hasattr(block, norm):
-                setattr(block, conv, fuse_conv_bn_eval(getattr(block, conv), getattr(block, norm)))
-                setattr(block, norm, nn.Identity())
+        for (name, layer), (norm_name, norm) in pairwise(block.named_children()):
+            folded = _fold(layer, norm)
+            if folded is not None:
+                setattr(block, name, folded)
+                setattr(block, norm_name, nn.Identity())
     return network
+
+
+def _fold(layer: nn.Module, norm: nn.Module) -> nn.Module | None:
+    """The layer that does what both do, or None when they are not a layer and a batch norm."""
+    if not isinstance(norm, nn.modules.batchnorm._BatchNorm):
+        return None
+    if isinstance(layer, nn.Linear):
+        return fuse_linear_bn_eval(layer, norm)
+    if isinstance(layer, nn.modules.conv._ConvTransposeNd):
+        return fuse_conv_bn_eval(layer, norm, transpose=True)
+    return fuse_conv_bn_eval(layer, norm) if isinstance(layer, nn.modules.conv._ConvNd) else None
 
 
 def images(frames: Tensor) -> Tensor:
@@ -47,21 +72,31 @@ def images(frames: Tensor) -> Tensor:
 
 
 class WholeWindow(nn.Module):
-    """frames (8, H, W, 3) uint8, flows (8, H, W, 2) float32 -> futures (K, H, W, 3) float32 in [0, 1]."""
+    """Any network: frames (8, H, W, 3) uint8 and what else it takes -> futures (K, H, W, 3) float32 in [0, 1].
 
-    def __init__(self, network: HierarchicalResidual, steps: int) -> None:
+    With a motion prior also flows (8, H, W, 2) in pixels; a stochastic network takes noise (N, K, Z) and gives
+    futures (N, K, H, W, 3), one future for each sample.
+    """
+
+    def __init__(self, network: Any, config: NetworkConfig, steps: int, samples: int = 1) -> None:
         super().__init__()
-        self.network, self.steps = network, list(range(1, steps + 1))
+        self.network, self.config, self.samples = network, config, samples
+        self.steps = list(range(1, steps + 1))
 
-    def forward(self, frames: Tensor, flows: Tensor | None = None) -> Tensor:
-        flow = None if flows is None else flows.permute(0, 3, 1, 2)[None]
-        return self.network(images(frames)[None], flow, self.steps)[0].permute(0, 2, 3, 1)
+    def forward(self, frames: Tensor, *others: Tensor) -> Tensor:
+        window = images(frames)[None]
+        if self.config.noise_channels:
+            return self.network.sample(window, self.steps, others[0]).permute(0, 1, 3, 4, 2)
+        flows = others[0].permute(0, 3, 1, 2)[None] if others else None
+        return self.network(window, flows, self.steps)[0].permute(0, 2, 3, 1)
 
     def inputs(self, size: tuple[int, int]) -> dict[str, Tensor]:
         """Zero inputs by name, with the shapes and dtypes of the graph."""
-        inputs = {"frames": torch.zeros(8, *size, 3, dtype=torch.uint8)}
-        if self.network.config.motion_prior != "none":
-            inputs["flows"] = torch.zeros(8, *size, 2)
+        inputs = {"frames": torch.zeros(WINDOW, *size, 3, dtype=torch.uint8)}
+        if self.config.needs_flows:
+            inputs["flows"] = torch.zeros(WINDOW, *size, 2)
+        if self.config.noise_channels:
+            inputs["noise"] = torch.zeros(self.samples, len(self.steps), self.config.noise_channels)
         return inputs
 
     def outputs(self) -> list[str]:
@@ -82,7 +117,7 @@ class Stream(nn.Module):
 
     def forward(self, frames: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
         flows, past = None, others
-        if self.network.config.motion_prior != "none":
+        if self.network.config.needs_flows:
             flows, past = others[0].permute(0, 3, 1, 2)[None], others[1:]
         states = dict(zip(self.names, past, strict=True))
         futures, kept = self.network.step(images(frames)[None], flows, states, self.steps)
@@ -91,7 +126,7 @@ class Stream(nn.Module):
     def inputs(self, size: tuple[int, int]) -> dict[str, Tensor]:
         """Zero inputs by name, with the shapes and dtypes of the graph."""
         inputs = {"frames": torch.zeros(2, *size, 3, dtype=torch.uint8)}
-        if self.network.config.motion_prior != "none":
+        if self.network.config.needs_flows:
             inputs["flows"] = torch.zeros(2, *size, 2)
         shapes = self.network.state_shapes(size)
         return inputs | {f"past_{name}": torch.zeros(1, *shapes[name]) for name in self.names}
@@ -104,21 +139,27 @@ class Stream(nn.Module):
         return {"vidpred.delays": json.dumps(self.network.state_delays())}
 
 
-def can_stream(network: HierarchicalResidual) -> bool:
-    """Only the tree form's activations depend on a fixed set of frames, and only a direct rollout leaves them alone."""
-    return network.config.form == "tree" and network.config.rollout == "direct"
+def make_graph(model: ReleasedModel, kind: str, steps: int, samples: int = 1) -> WholeWindow | Stream:
+    """A released model's graph of a kind ("whole" or "stream"), batch norms folded, in evaluation mode.
 
-
-def make_graph(network: HierarchicalResidual, kind: str, steps: int) -> WholeWindow | Stream:
-    """The graph of a kind ("whole" or "stream") with batch norms folded. Raises ModelError if it cannot stream."""
-    if kind == "stream" and not can_stream(network):
-        raise ModelError("only the tree form with a direct rollout streams; use the whole window")
-    fold_batch_norms(network)
-    return Stream(network, steps) if kind == "stream" else WholeWindow(network, steps)
+    Raises ModelError for damaged weights, and for steps, a kind or samples that the network does not have.
+    """
+    config = model.card.network
+    if kind == "stream" and not config.streams:
+        raise ModelError(f"model {model.id} does not stream (only a tree with a direct rollout does); use the whole window")
+    if not 1 <= steps <= config.max_steps:
+        raise ModelError(f"model {model.id} predicts 1 to {config.max_steps} steps, not {steps}")
+    if samples != 1 and not config.noise_channels:
+        raise ModelError(f"model {model.id} has one future only, not {samples} samples: its network takes no noise")
+    network = fold_batch_norms(load_network(model))
+    if kind == "stream":
+        assert isinstance(network, HierarchicalResidual)  # the one kind that streams
+        return Stream(network, steps).eval()
+    return WholeWindow(network, config, steps, samples).eval()
 
 
 def probe_inputs(graph: WholeWindow | Stream, size: tuple[int, int], seed: int = 0) -> Sequence[Tensor]:
-    """Inputs for a parity check: smooth pictures, flows of a few pixels, states of the size that ReLUs give."""
+    """Inputs for a parity check: smooth pictures, flows of a few pixels, noise, states of the size that ReLUs give."""
     generator = torch.Generator().manual_seed(seed)
     filled = []
     for name, zero in graph.inputs(size).items():
@@ -129,6 +170,8 @@ def probe_inputs(graph: WholeWindow | Stream, size: tuple[int, int], seed: int =
         elif name == "flows":
             coarse = 3 * torch.randn(len(zero), 2, size[0] // 16, size[1] // 16, generator=generator)
             filled.append(nn.functional.interpolate(coarse, size, mode="bilinear").permute(0, 2, 3, 1).contiguous())
+        elif name == "noise":
+            filled.append(torch.randn(zero.shape, generator=generator))
         else:
             filled.append(torch.randn(zero.shape, generator=generator).relu())
     return filled

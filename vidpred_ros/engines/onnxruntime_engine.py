@@ -35,4 +35,4 @@ class OnnxruntimeEngine:
         return dict(zip(self.outputs, self._session.run(None, as_numpy(arrays)), strict=True))
 
     def close(self) -> None:
-        del self._session
+        self._session = None

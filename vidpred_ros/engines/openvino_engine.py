@@ -42,4 +42,4 @@ class OpenvinoEngine:
         return {port.any_name: value for port, value in results.items()}
 
     def close(self) -> None:
-        del self._request
+        self._request = None

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from vidpred_ros.engines.base import Arrays, check_inputs
-from vidpred_ros.engines.graph import load_network, make_graph
+from vidpred_ros.engines.graph import make_graph
 from vidpred_ros.errors import EngineError
 from vidpred_ros.models import ReleasedModel
 
@@ -21,9 +21,9 @@ class TorchEngine:
     name = "torch"
     precision = "fp32"
 
-    def __init__(self, model: ReleasedModel, kind: str, steps: int) -> None:
+    def __init__(self, model: ReleasedModel, kind: str, steps: int, samples: int = 1) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._graph = make_graph(load_network(model), kind, steps).eval().to(self.device)
+        self._graph: Any = make_graph(model, kind, steps, samples).to(self.device)
         zeros = self._graph.inputs(model.card.size)
         self.inputs = {name: tuple(zero.shape) for name, zero in zeros.items()}
         with torch.inference_mode():
@@ -44,4 +44,4 @@ class TorchEngine:
         return dict(zip(self._graph.outputs(), results if isinstance(results, tuple) else (results,), strict=True))
 
     def close(self) -> None:
-        del self._graph
+        self._graph = None

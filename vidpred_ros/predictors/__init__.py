@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vidpred_ros.errors import ConfigError
+from vidpred_ros.models import find_model
 from vidpred_ros.predictors.base import Predictor
 from vidpred_ros.predictors.copy_last import CopyLast
+from vidpred_ros.predictors.hierarchical import Hierarchical
 from vidpred_ros.predictors.optical_flow import OpticalFlow
+from vidpred_ros.predictors.whole import Stochastic, WholeWindow
 
 #: Predictors without weights; they take the size and period of the model that they are compared with.
 BASELINES: dict[str, Callable[[tuple[int, int], float, int], Predictor]] = {
@@ -22,16 +25,23 @@ def make_predictor(
     steps: int = 1,
     size: tuple[int, int] = (128, 160),
     period_s: float = 0.1,
+    stream: bool | None = None,
 ) -> Predictor:
     """A baseline, or a released model (its name or its folder) on an engine (None: the best one on this machine).
 
-    ``size`` (height, width) and ``period_s`` count for baselines only: a model brings its own. Raises ModelError for an
-    unknown or damaged model, EngineError for an engine that is not installed, ConfigError for steps out of range.
+    ``size`` (height, width) and ``period_s`` count for baselines only: a model brings its own. ``stream``: one pass for
+    each new frame instead of one for each window; None: where the model can. Raises ModelError for an unknown or
+    damaged model, EngineError for an engine that is not installed, ConfigError for steps out of range and for a model
+    that cannot stream.
     """
     if model in BASELINES:
         if steps < 1:
             raise ConfigError(f"{model} predicts 1 step or more, not {steps}")
         return BASELINES[model](size, period_s, steps)
-    from vidpred_ros.predictors.hierarchical import Hierarchical
-
-    return Hierarchical(model, engine, steps)
+    released = find_model(model)
+    network = released.card.network
+    if stream and not network.streams:
+        raise ConfigError(f"model {released.id} cannot stream ({network.kind}, {network.rollout})")
+    if network.kind == "hierarchical":
+        return Hierarchical(released, engine, steps, network.streams if stream is None else stream)
+    return (Stochastic if network.noise_channels else WholeWindow)(released, engine, steps)

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from vidpred_ros.engines import open_engine
 from vidpred_ros.engines.base import Arrays, Engine
-from vidpred_ros.errors import ConfigError
 from vidpred_ros.forecast import Forecast, horizons_from_frames
-from vidpred_ros.models import find_model
+from vidpred_ros.models import ReleasedModel
 from vidpred_ros.motion import DisFlow, gray
+from vidpred_ros.predictors.base import check_steps, to_pixels
 from vidpred_ros.window import Window
 
 
@@ -29,20 +29,14 @@ class Hierarchical:
     ``latency_ms`` of a forecast: ``motion`` (optical flow), ``infer`` (the engine), ``output`` (float to uint8).
     """
 
-    def __init__(self, model: str, engine: str | None, steps: int, stream: bool | None = None) -> None:
-        released = find_model(model)
-        card = released.card
-        if not 1 <= steps <= card.network.max_steps:
-            raise ConfigError(f"model {card.id} predicts 1 to {card.network.max_steps} steps, not {steps}")
-        streams = card.network.form == "tree" and card.network.rollout == "direct"
-        if stream and not streams:
-            raise ConfigError(f"model {card.id} cannot stream (form {card.network.form}, {card.network.rollout})")
+    def __init__(self, model: ReleasedModel, engine: str | None, steps: int, stream: bool) -> None:
+        card = model.card
+        check_steps(card, steps)
         self.model_id, self.size, self.period_s = card.id, card.size, card.period
         self.window_length: int = card.window
         self.steps, self.weights_sha256 = steps, card.weights_sha256
-        self._prior = card.network.motion_prior == "dis"
-        stream = streams if stream is None else stream
-        self._engine = open_engine(released, engine, "stream" if stream else "whole", steps)
+        self._prior = card.network.needs_flows
+        self._engine = open_engine(model, engine, "stream" if stream else "whole", steps)
         self._stream = _Stream(self._engine) if stream else None
         self.engine = f"{self._engine.name} {self._engine.precision}"
         self._flows = _FlowHistory(self.size, self.window_length)
@@ -53,8 +47,7 @@ class Hierarchical:
         measured = time.perf_counter()
         futures = self._infer(window, fresh)
         inferred = time.perf_counter()
-        frames = np.multiply(futures, 255, dtype=np.float32)
-        frames = np.add(frames, 0.5, out=frames).astype(np.uint8)
+        frames = to_pixels(futures)
         latency = {
             "motion": (measured - start) * 1e3,
             "infer": (inferred - measured) * 1e3,
