@@ -29,17 +29,27 @@ class Strict(BaseModel):
 class Data(Strict):
     """Where training clips come from and how they are varied."""
 
-    train: list[str]  # SOURCEs, KITTI raw roots ("kitti_raw:FOLDER"); $VIDPRED_DATA and $NAME are filled in
+    #: SOURCEs and data sets ("kitti_raw:FOLDER", "drive.mcap?topic=/camera"; training/datasets/layouts.py lists them all);
+    #: $VIDPRED_DATA and $NAME are filled in
+    train: list[str]
     validate_on: list[str] = []
     size: tuple[Side, Side] = (128, 160)  # (height, width) of a training frame
+    patch: Side | None = None  # side of the random square of each frame that is trained on; None: the whole frame
+    patch_motion: float = Field(0.0, ge=0)  # mean squared change, in [-1, 1] scaling, that a patch should show
     period: float = Field(0.1, gt=0)  # seconds between frames of a window
     rates: tuple[Positive, Positive] = (10.0, 10.0)  # frame rates (Hz) that a stride may give: frame-rate jitter
-    crop: tuple[Share, Share] = (1.0, 1.0)  # share of the largest 5:4 crop: random scale and place
+    crop: tuple[Share, Share] = (1.0, 1.0)  # share of the largest crop of this shape: random scale and place
     flip: float = Field(0.5, ge=0, le=1)  # chance of a horizontal flip (Shouno 2020, section 4.2)
     photometric: float = Field(0.0, ge=0, le=0.5)  # jitter of brightness, contrast and gamma
-    weights: dict[str, Annotated[float, Field(ge=0)]] = {}  # a source's share is its frames times the weight of the first pattern it contains
+    weights: dict[str, NotNegative] = {}  # of a source's windows, by the first pattern that its name contains; else 1
     bank: int | None = Field(None, ge=1)  # clips kept on disk and used again with other flips and light; None: new ones
     workers: int = Field(1, ge=0)
+
+    @model_validator(mode="after")
+    def _patch_fits(self) -> Data:
+        if self.patch is not None and self.patch > min(self.size):
+            raise ValueError(f"patch: {self.patch} is larger than a frame, {self.size}")
+        return self
 
 
 class HierarchicalLoss(Strict):

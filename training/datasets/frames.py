@@ -2,83 +2,220 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import json
+import logging
 import os
-import string
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import islice
+from multiprocessing import get_context
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from training.datasets import kitti_raw
-from vidpred_ros.errors import ConfigError, SourceError
+from training.datasets.layouts import find_recordings
+from training.datasets.recording import Label, Recording
+from vidpred_ros.errors import SourceError
 from vidpred_ros.preprocess import crop_and_resize
-from vidpred_ros.sources import open_source
 
 #: Frames are cached at this height at most: random crops are taken from them.
 CACHE_HEIGHT = 256
+#: Part of the key of cached frames: a change of the format or of the resizing counts it up.
+VERSION = 2
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Frames in the cache, N x H x W x 3 uint8 RGB. The file is open only while it is read: a data set may have 40,000."""
+
+    path: Path
+    shape: tuple[int, int, int, int]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> NDArray[np.uint8]:
+        """A view of the memory-mapped file."""
+        # the file may have room for frames that could not be decoded
+        return np.load(self.path, mmap_mode="r")[: self.shape[0]][index]
 
 
 @dataclass(frozen=True)
 class Sequence:
-    """N frames at a rate; ``frames`` is a read-only memory map N x H x W x 3 uint8 RGB."""
+    """N frames at a rate; ``frames`` is N x H x W x 3 uint8 RGB and is never written to."""
 
-    name: str  # SOURCE, or the camera folder of a KITTI drive
+    name: str  # SOURCE, or the file or folder in a data set
     rate_hz: float
-    frames: NDArray[np.uint8]
+    frames: NDArray[np.uint8] | Stored
     key: str = ""  # hash of the data and of how they were decoded
+    label: Label | None = None
+
+
+@dataclass(frozen=True)
+class Meta:
+    """What is kept beside the frames in the cache."""
+
+    name: str
+    rate_hz: float
+    shape: tuple[int, int, int, int]
+    bytes: int  # size of the file, to know it whole
+    dropped: int  # frames that could not be decoded
 
 
 def cache_folder() -> Path:
-    """Where decoded frames are kept; VIDPRED_CACHE moves it."""
-    return Path(os.environ.get("VIDPRED_CACHE", Path.home() / ".cache" / "vidpred_ros")) / "frames"
+    """Where decoded frames and clips are kept; VIDPRED_CACHE moves it."""
+    return Path(os.environ.get("VIDPRED_CACHE", Path.home() / ".cache" / "vidpred_ros"))
 
 
-def expand(text: str) -> str:
-    """Fill in $NAME from the environment. Raises ConfigError for a name that is not set."""
-    try:
-        return string.Template(text).substitute(os.environ)
-    except KeyError as error:
-        raise ConfigError(f"{text}: set the environment variable {error} to the folder of the data") from None
-    except ValueError:
-        raise ConfigError(f"{text}: a $ stands before a variable's name; write $$ for the sign itself") from None
-
-
-def open_sequences(text: str, size: tuple[int, int], split: str, random_crops: bool) -> Iterator[Sequence]:
-    """The sequences of a SOURCE or of "kitti_raw:FOLDER", cached on first use.
+def open_sequences(texts: str | Iterable[str], size: tuple[int, int], split: str, random_crops: bool) -> list[Sequence]:
+    """The sequences of SOURCEs and data sets (``layouts``), decoded into the cache on first use.
 
     Without random crops the cache holds the frames as the network sees them: the centre crop, resized to ``size``.
+    Raises ConfigError and SourceError as ``find_recordings`` does, and SourceError for what cannot be decoded.
     """
-    text = expand(text)
+    found = [r for text in ([texts] if isinstance(texts, str) else texts) for r in find_recordings(text, split)]
     fit = None if random_crops else size
-    if text.startswith("kitti_raw:"):
-        for folder in kitti_raw.drives(Path(text.partition(":")[2]), split):
-            yield _cached(str(folder), fit, kitti_raw.RATE_HZ)
-    else:
-        yield _cached(text, fit, None)
+    places = [_place(recording, fit) for recording in found]
+    metas = [_read_meta(path) for path in places]
+    if None in metas:
+        _decode_missing(dict(zip(places, found, strict=True)), fit)
+        metas = [meta or _read_meta(path) for meta, path in zip(metas, places, strict=True)]
+    sequences = []
+    for recording, path, meta in zip(found, places, metas, strict=True):
+        if meta is None:
+            raise SourceError(f"{path}: the cached frames of {recording.name} have gone; start again")
+        if meta.dropped:
+            log.warning("%s: %d frames cannot be decoded and are left out", recording.name, meta.dropped)
+        frames = Stored(path, meta.shape)
+        sequences.append(Sequence(recording.name, recording.rate_hz or meta.rate_hz, frames, path.stem, recording.label))
+    return sequences
 
 
-def _cached(text: str, fit: tuple[int, int] | None, rate_hz: float | None) -> Sequence:
-    source = open_source(text)
-    key = hashlib.sha256(f"{source.fingerprint()} {fit} {CACHE_HEIGHT}".encode()).hexdigest()[:24]
-    path = cache_folder() / f"{key}.npy"
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        frames = track(source, description=f"decoding {Path(text).name or text}", total=len(source), transient=True)
-        images = [_shrink(frame.image, fit) for frame in frames]
-        if len({image.shape for image in images}) != 1:
-            raise SourceError(f"{text}: no frame can be decoded, or the frames differ in size")
-        part = path.with_suffix(f".{os.getpid()}.part")
-        with part.open("wb") as handle:
-            np.save(handle, np.stack(images))
-        part.replace(path)  # whole or not at all, also when two processes race
+def _place(recording: Recording, fit: tuple[int, int] | None) -> Path:
+    how = f"{recording.fingerprint()} {fit} {CACHE_HEIGHT} {VERSION}"
+    return cache_folder() / "sequences" / f"{hashlib.sha256(how.encode()).hexdigest()[:24]}.npy"
+
+
+def _read_meta(path: Path) -> Meta | None:
+    """None when the frames are not in the cache, or not whole: then they are decoded (again)."""
     try:
-        return Sequence(text, rate_hz or source.rate_hz, np.load(path, mmap_mode="r"), key)
-    except (ValueError, EOFError) as error:
-        raise SourceError(f"{path}: the cached frames of {text} are damaged ({error}); delete the file") from None
+        values = json.loads(path.with_suffix(".json").read_text())
+        meta = Meta(**values | {"shape": tuple(values["shape"])})
+        return meta if path.stat().st_size == meta.bytes else None
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Only one process decodes at a time; the others wait and find the frames. The lock goes with its process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _decode_missing(found: dict[Path, Recording], fit: tuple[int, int] | None) -> None:
+    """Decode what is not in the cache, several recordings at once, under one progress bar."""
+    with _locked(cache_folder() / "sequences"):
+        for left in (cache_folder() / "sequences").glob("*.part"):
+            left.unlink()  # of a process that was killed: nobody else writes here now
+        todo = [(recording, path) for path, recording in found.items() if _read_meta(path) is None]
+        columns = (TextColumn("decoding"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+        with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
+            if len(todo) == 1:
+                _decode_one(*todo[0], fit, bar)
+            elif todo:
+                _decode_many(todo, fit, bar)
+
+
+def _decode_one(recording: Recording, path: Path, fit: tuple[int, int] | None, bar: Progress) -> None:
+    task = bar.add_task(f"frames of {recording.name}", total=len(recording.source()))
+    decode(recording, path, fit, lambda: bar.advance(task))
+
+
+def _decode_many(todo: list[tuple[Recording, Path]], fit: tuple[int, int] | None, bar: Progress) -> None:
+    workers = min(len(todo), len(os.sched_getaffinity(0)))
+    # spawn: a forked child hangs on a thread pool that OpenCV or torch made in its parent
+    context = get_context("spawn")
+    counter = context.Value("q", 0)
+    task = bar.add_task("recordings", total=len(todo))
+    with ProcessPoolExecutor(workers, context, _start_worker, (counter,)) as pool:
+        waiting = {pool.submit(_decode_in_worker, recording, path, fit) for recording, path in todo}
+        try:
+            while waiting:
+                done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+                bar.update(task, advance=len(done), description=f"recordings, {counter.value} frames")
+        except BrokenProcessPool:
+            raise SourceError("a process that decoded frames was killed; is there memory enough?") from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+_counter: Synchronized[int]  # frames that all workers have decoded
+
+
+def _start_worker(counter: Synchronized[int]) -> None:
+    global _counter
+    _counter = counter
+    cv2.setNumThreads(1)
+
+
+def _decode_in_worker(recording: Recording, path: Path, fit: tuple[int, int] | None) -> None:
+    def count() -> None:
+        with _counter.get_lock():
+            _counter.value += 1
+
+    decode(recording, path, fit, count)
+
+
+def decode(recording: Recording, path: Path, fit: tuple[int, int] | None, tick: Callable[[], object]) -> None:
+    """Write a recording's frames to ``path`` one after the other, then their Meta beside them; ``tick`` for each frame.
+
+    Raises SourceError when no frame can be decoded, when they differ in size, or when the number is not the expected one.
+    """
+    source = recording.source()
+    room = len(source)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    stored: NDArray[np.uint8] | None = None
+    count = 0
+    for frame in islice(source, room):
+        image = _shrink(frame.image, fit)
+        if stored is None:
+            stored = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(room, *image.shape))
+        if image.shape != stored.shape[1:]:
+            part.unlink()
+            raise SourceError(f"{recording.name}: its frames differ in size; frame {count} is {image.shape[1]}x{image.shape[0]}")
+        stored[count] = image
+        count += 1
+        tick()
+    if stored is None:
+        raise SourceError(f"{recording.name}: no frame can be decoded")
+    if recording.expected not in (None, count):
+        part.unlink()
+        raise SourceError(f"{recording.name}: {count} of {recording.expected} frames are there; download it again")
+    height, width = stored.shape[1:3]
+    del stored  # writes what is left
+    meta = Meta(recording.name, source.rate_hz, (count, height, width, 3), part.stat().st_size, room - count)
+    part.replace(path)  # whole or not at all
+    notes = path.with_suffix(".json.part")
+    notes.write_text(json.dumps(asdict(meta)))
+    notes.replace(path.with_suffix(".json"))
 
 
 def _shrink(image: NDArray[np.uint8], fit: tuple[int, int] | None) -> NDArray[np.uint8]:

@@ -1,0 +1,80 @@
+"""Cityscapes sequences: leftImg8bit_sequence/SPLIT/CITY/CITY_SSSSSS_FFFFFF_leftImg8bit.png, snippets of 30 frames at 17 Hz.
+
+The 20th frame of a snippet is labelled: gtFine/SPLIT/CITY/CITY_SSSSSS_FFFFFF_gtFine_labelIds.png (or labelTrainIds).
+In some cities one recording number SSSSSS holds many snippets, told apart by their frame numbers alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from training.datasets.recording import ImageFiles, Label, Recording, found_in, some
+from vidpred_ros.errors import SourceError
+
+RATE_HZ = 17.0
+LENGTH = 30
+LABELLED = 19  # index of the frame with ground truth
+#: Snippets of each split.
+SNIPPETS = {"train": 2975, "val": 500, "test": 1525}
+FRAME = re.compile(r"(.+_\d{6})_(\d{6})_leftImg8bit\.png")
+
+log = logging.getLogger(__name__)
+
+
+def recordings(root: Path, split: str) -> list[Recording]:
+    """The snippets of a split, each with its label where gtFine is there.
+
+    Training snippets that are missing are only warned of; the other splits must be complete. Raises SourceError for
+    that, for another layout, and for a snippet with fewer than 30 frames.
+    """
+    folder = root / "leftImg8bit_sequence" / split
+    cities = sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+    snippets = [files for city in cities for files in _snippets(city)]
+    if not snippets:
+        raise SourceError(
+            f"{root}: expected leftImg8bit_sequence/{split}/CITY/CITY_000000_000000_leftImg8bit.png "
+            f"(leftImg8bit_sequence_trainvaltest.zip), found: {found_in(folder if folder.is_dir() else root)}"
+        )
+    broken = [f"{files[0].name} starts a run of {len(files)}" for files in snippets if len(files) != LENGTH]
+    if broken:
+        raise SourceError(
+            f"{folder}: {len(broken)} of its {len(snippets)} snippets do not have {LENGTH} frames ({some(broken, 3)}); "
+            "fetch these again, or take them away"
+        )
+    if len(snippets) < SNIPPETS[split]:
+        if split != "train":
+            raise SourceError(f"{folder}: {len(snippets)} of {SNIPPETS[split]} snippets are there; unpack the archive again")
+        log.warning("%s: training on %d of Cityscapes' %d snippets", folder, len(snippets), SNIPPETS[split])
+    return [_recording(root, files) for files in snippets]
+
+
+def _snippets(city: Path) -> Iterator[list[Path]]:
+    """A city's frames, cut where the frame numbers jump and after every 30th frame."""
+    run: list[Path] = []
+    last = ("", -1)
+    for file in sorted(city.iterdir()):
+        match = FRAME.fullmatch(file.name)
+        if not match:
+            continue
+        here = match[1], int(match[2])
+        if run and (here != (last[0], last[1] + 1) or len(run) == LENGTH):
+            yield run
+            run = []
+        run.append(file)
+        last = here
+    if run:
+        yield run
+
+
+def _recording(root: Path, files: list[Path]) -> Recording:
+    folder = files[0].parent
+    name = str(folder / files[0].name.removesuffix("_leftImg8bit.png"))
+    stem = files[LABELLED].name.removesuffix("leftImg8bit.png")
+    labels = root / "gtFine" / folder.parent.name / folder.name
+    kinds = (labels / f"{stem}gtFine_{kind}.png" for kind in ("labelTrainIds", "labelIds"))
+    label = next((Label(path, LABELLED) for path in kinds if path.is_file()), None)
+    return Recording(name, partial(ImageFiles, files, name, RATE_HZ), tuple(files), RATE_HZ, LENGTH, label)
