@@ -10,9 +10,9 @@ be: an RBD is the generator's residual block with spectral norm in place of batc
 where the number of channels changes, else the identity. Pooling is 2x2 and halves the size, so 128x160 gives 4x5
 patches; a side that is odd on the way is rounded up and nothing is left out. The temporal pooling is the mean over all
 9 frames, the decision a 1x1 convolution. Spectral norm (Miyato 2018, one power iteration for each pass) is on every
-convolution, the decision's too. Pixels enter as they are, in [0, 1].
+convolution, the decision's too. Pixels enter as 2 x - 1, centred: from [0, 1] it learnt markedly slower in our trials.
 
-520.5 M parameters at width 1.0, in this reading; 32.6 M at 0.25. The paper gives no number.
+522.8 M parameters at width 1.0, in this reading; 32.7 M at 0.25. The paper gives no number.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class ResidualBlock(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """D(futures, frames): logits of patches, positive for what looks real. Height and width: any of 16 and more.
+    """D(futures, frames): logits of patches, positive for what looks real. Height and width: any above 16.
 
     ``futures`` (B, K, 3, H, W) are true or predicted, ``frames`` (B, 8, 3, H, W) the window that they follow, all RGB in
     [0, 1]; -> (B, K, N, M) with N = H / 32 and M = W / 32, rounded up. The paper trains for K = 1. With more, each
@@ -65,24 +65,22 @@ class Discriminator(nn.Module):
         self.decide = spectral_norm(nn.Conv2d(inputs, 1, 1))
 
     def forward(self, futures: Tensor, frames: Tensor) -> Tensor:
-        if frames.shape[1] != WINDOW or futures.shape[2:] != frames.shape[2:]:
-            raise ValueError(
-                f"expected {WINDOW} frames and futures of their size, got {tuple(frames.shape)} and {tuple(futures.shape)}"
-            )
+        if frames.shape[1] != WINDOW or futures.shape[2:] != frames.shape[2:] or min(frames.shape[3:]) <= 16:
+            shapes = f"{tuple(frames.shape)} and {tuple(futures.shape)}"
+            raise ValueError(f"expected {WINDOW} frames and futures of their size, sides above 16, got {shapes}")
         batch, steps = futures.shape[:2]
-        video = torch.cat([frames, futures], dim=1)
+        video = 2 * torch.cat([frames, futures], dim=1) - 1
         windows = torch.stack([video[:, k : k + WINDOW + 1] for k in range(steps)], dim=1).flatten(0, 1)
         x = windows.transpose(1, 2).contiguous(memory_format=torch.channels_last_3d)
         with parametrize.cached():
-            self._normalise()
+            self._normalise(x.device.type)
             for group in self.groups:
                 x = F.avg_pool3d(group(x), (1, 2, 2), ceil_mode=True)
             logits = self.decide(x.mean(dim=2))
         return logits.float().unflatten(0, (batch, steps)).squeeze(2)
 
-    def _normalise(self) -> None:
-        """Compute the normalised weights in float32, for the cache: half precision blurs the power iteration."""
-        device = self.decide.weight.device.type
+    def _normalise(self, device: str) -> None:
+        """Compute the normalised weights for the cache in float32: CUDA's autocast would do the power iteration in half."""
         with torch.autocast(device, enabled=False):
             for module in self.modules():
                 if parametrize.is_parametrized(module, "weight"):
