@@ -12,7 +12,7 @@ import cv2
 import pytest
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("demo", "evaluate", "predict", "bench", "doctor", "models")
+COMMANDS = ("demo", "evaluate", "predict", "bench", "doctor", "export", "models")
 SOURCE = "synthetic:seed=5,seconds=1.5"  # 15 frames
 
 

@@ -1,35 +1,28 @@
-"""Make a released model of a checkpoint: `python -m training.release runs/NAME/last.pt --out models/NAME`.
-
-Writes weights.safetensors (float16) and model.yaml; `python -m training.scores` adds measured scores, README.md is yours.
-"""
+"""A checkpoint becomes a released model: weights.safetensors (float16), model.yaml and recipe.yaml (`vidpred export`)."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from pathlib import Path
-from typing import Annotated
 
 import torch
-import typer
 import yaml
 from pydantic import ValidationError
-from rich.console import Console
 from safetensors.torch import save_file
 
 from training import checkpoint
 from training.recipe import Recipe
-from vidpred_ros.errors import ConfigError, ModelError, VidpredError
-from vidpred_ros.models import CARD, MODEL_ID, WEIGHTS, ModelCard, Training, read_card
+from vidpred_ros.errors import ConfigError, ModelError
+from vidpred_ros.models import CARD, MODEL_ID, RECIPE, WEIGHTS, ModelCard, Training, read_card
 from vidpred_ros.networks import make_network
-
-console = Console(stderr=True)
 
 
 def release(path: Path, out: Path, licence: str) -> ModelCard:
     """Write the model folder ``out`` from a checkpoint; scores that its model.yaml held are kept only if the weights are.
 
-    float16 halves the files; batch norm statistics stay within its range because inputs are scaled to about 1.
+    float16 halves the files; batch norm statistics stay within its range because inputs are scaled to about 1. Raises
+    ConfigError for a folder's name that cannot be a model's, ModelError for what is no checkpoint or does not fit float16.
     """
     if not re.fullmatch(MODEL_ID, out.name):
         raise ConfigError(f"--out {out}: the folder's name is the model's id: small letters, digits, '_', '-' and '.'")
@@ -42,7 +35,10 @@ def release(path: Path, out: Path, licence: str) -> ModelCard:
         name: (w.half() if w.is_floating_point() else w).contiguous() for name, w in state["released"].items()
     }
     network = make_network(recipe.network)
-    network.load_state_dict({n: w.float() if w.is_floating_point() else w for n, w in weights.items()})
+    try:
+        network.load_state_dict({n: w.float() if w.is_floating_point() else w for n, w in weights.items()})
+    except RuntimeError as error:
+        raise ModelError(f"{path}: its weights are not those of this version's {recipe.network.kind} network: {error}") from None
     if not all(torch.isfinite(p).all() for p in network.state_dict().values()):
         raise ModelError(f"{path}: a weight or a statistic does not fit into float16")
     out.mkdir(parents=True, exist_ok=True)
@@ -69,23 +65,5 @@ def release(path: Path, out: Path, licence: str) -> ModelCard:
         weights_sha256=digest,
     )
     (out / CARD).write_text(yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False, width=100))
+    (out / RECIPE).write_text(yaml.safe_dump(state["recipe"], sort_keys=False, width=100, default_flow_style=None))
     return card
-
-
-def main(
-    path: Annotated[Path, typer.Argument(help="a checkpoint of training.train")],
-    out: Annotated[Path, typer.Option(help="the model's folder; its name is the model's id")],
-    licence: Annotated[str, typer.Option(help="licence of the training data, which binds users of the weights")],
-) -> None:
-    """Make a released model of a checkpoint."""
-    try:
-        card = release(path, out, licence)
-    except VidpredError as error:
-        console.print(f"[red]error:[/red] {error}", soft_wrap=True)
-        raise typer.Exit(2) from None
-    size = (out / WEIGHTS).stat().st_size / 1e6
-    console.print(f"{out}: {card.parameters / 1e6:.1f} M parameters, {size:.1f} MB, {card.training.steps} steps")
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -15,6 +15,7 @@ from vidpred_ros.commands.bench import bench
 from vidpred_ros.commands.demo import demo
 from vidpred_ros.commands.doctor import doctor
 from vidpred_ros.commands.evaluate import evaluate
+from vidpred_ros.commands.export import export
 from vidpred_ros.commands.models import models
 from vidpred_ros.commands.predict import predict
 from vidpred_ros.errors import VidpredError
@@ -27,7 +28,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, evaluate, predict, bench, models, doctor):
+for command in (demo, evaluate, predict, bench, models, export, doctor):
     app.command()(command)
 
 

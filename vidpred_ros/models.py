@@ -17,6 +17,7 @@ from vidpred_ros.networks.config import NetworkConfig
 
 CARD = "model.yaml"
 WEIGHTS = "weights.safetensors"
+RECIPE = "recipe.yaml"  # as it ran, beside the card
 MODEL_ID = r"^[a-z0-9][a-z0-9_\-.]*$"
 
 

@@ -28,7 +28,7 @@ def models() -> None:
         card = model.card
         grid = Table.grid(padding=(0, 2))
         grid.add_row("size", f"{card.size[1]}x{card.size[0]}, {card.window} frames {card.period:g} s apart")
-        grid.add_row("parameters", f"{card.parameters / 1e6:.1f} M")
+        grid.add_row("network", f"{card.network.kind}, {card.parameters / 1e6:.1f} M parameters, up to {card.network.max_steps} steps")
         grid.add_row("trained on", escape(", ".join(card.training.data)))
         grid.add_row("licence", escape(card.training.licence))
         for score in card.scores:
