@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from torch.nn import functional as F
 
 from vidpred_ros.networks.config import WINDOW, HierarchicalConfig
-from vidpred_ros.networks.hierarchical_residual import HierarchicalResidual
+from vidpred_ros.networks.hierarchical_residual import HierarchicalResidual, PaddedInTime
 
 TREE = {"form": "tree", "width": 0.1, "head": "warp", "motion_prior": "dis", "rollout": "direct", "max_steps": 5}
 
@@ -144,3 +144,17 @@ def test_wrong_shapes_and_settings_are_refused() -> None:
         HierarchicalConfig(motion_prior="dis", head="pixels", rollout="recursive")
     with pytest.raises(ValidationError):
         HierarchicalConfig(depth=3)  # type: ignore[call-arg]
+
+
+def test_the_gradient_of_two_frames_is_right_in_bfloat16() -> None:
+    """oneDNN's own is garbage for two frames under a temporal kernel of 3 (see PaddedInTime)."""
+    torch.manual_seed(0)
+    x, weight = torch.randn(4, 16, 2, 16, 20), torch.randn(16, 16, 3, 3, 3) / 20
+    conv = PaddedInTime(16, 16, 3, 1, 1, bias=False).to(memory_format=torch.channels_last_3d)
+    conv.weight.data.copy_(weight)
+    with torch.autocast("cpu", torch.bfloat16):
+        conv(x).float().square().sum().backward()
+    wanted = weight.double().requires_grad_()
+    F.conv3d(x.double(), wanted, padding=1).square().sum().backward()
+    assert wanted.grad is not None and conv.weight.grad is not None
+    assert (conv.weight.grad - wanted.grad).abs().max() < 0.02 * wanted.grad.abs().max()
