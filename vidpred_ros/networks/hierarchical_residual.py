@@ -47,7 +47,7 @@ class PaddedInTime(nn.Conv3d):
         if not (self.training and x.shape[2] == 2 and self.kernel_size[0] == 3 and self.stride[0] == 1):
             return super().forward(x)
         x = F.pad(x, (0, 0, 0, 0, 1, 1))
-        return F.conv3d(x, self.weight, self.bias, self.stride, (0, *self.padding[1:]))  # type: ignore[misc]
+        return F.conv3d(x, self.weight, self.bias, self.stride, (0, *self.padding[1:]))
 
 
 class Residual3d(nn.Module):
