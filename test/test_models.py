@@ -49,6 +49,13 @@ def test_a_wrong_card_names_the_key(folder: Path) -> None:
     (folder / CARD).write_text(yaml.safe_dump(card | {"period": -1, "colour": "blue"}))
     with pytest.raises(ModelError, match=r"model\.yaml: .*period.*colour"):
         ReleasedModel(folder)
+    for network in ({"kind": "diffusion"}, {"kind": ["multiscale"]}, None):
+        (folder / CARD).write_text(yaml.safe_dump(card | {"network": network}))
+        with pytest.raises(ModelError, match=r"network: expected .* hierarchical, multiscale or stochastic"):
+            ReleasedModel(folder)
+    (folder / CARD).write_text(yaml.safe_dump(card | {"network": {"kind": "stochastic", "size": [64, 64]}}))
+    with pytest.raises(ModelError, match="this network has one size only"):
+        ReleasedModel(folder)
     (folder / CARD).write_text("{")
     with pytest.raises(ModelError, match="cannot be read"):
         ReleasedModel(folder)

@@ -9,13 +9,14 @@ import numpy as np
 import onnx
 import pytest
 import torch
+import yaml
 from helpers.models import SIZE, make_model
 
 from vidpred_ros.engines import cached_file, exported_file, installed_engines, open_engine, open_file
 from vidpred_ros.engines.export import export
 from vidpred_ros.engines.graph import load_network, make_graph, probe_inputs
 from vidpred_ros.errors import EngineError, ModelError
-from vidpred_ros.models import ReleasedModel
+from vidpred_ros.models import CARD, ReleasedModel, read_card
 
 ONNX_ENGINES = ["onnxruntime", "openvino"]
 
@@ -53,6 +54,52 @@ def test_engines_agree_with_the_unfolded_network(model: ReleasedModel, name: str
     assert np.abs(got["futures"] - expected[0].permute(0, 2, 3, 1).numpy()).max() < 1e-3
     if kind == "stream":
         assert all(np.abs(got[n] - kept[n].numpy()).max() < 1e-3 for n in kept)
+
+
+@pytest.mark.parametrize("kind,samples", [("multiscale", 1), ("stochastic", 2)])
+def test_every_kind_of_network_runs_on_every_engine(kind: str, samples: int, tmp_path: Path) -> None:
+    """Against the network as it was trained: its batch norms, and a whole window for each sample."""
+    model = ReleasedModel(make_model(tmp_path, kind, kind))
+    graph = make_graph(model, "whole", 2, samples)
+    inputs = dict(zip(graph.inputs(SIZE), probe_inputs(graph, SIZE, seed=5), strict=True))
+    frames = (inputs["frames"].permute(0, 3, 1, 2)[None] / 255).expand(samples, -1, -1, -1, -1)
+    with torch.no_grad():
+        expected = load_network(model)(frames, None, [1, 2], inputs.get("noise")).permute(0, 1, 3, 4, 2)
+    assert samples == 1 or (expected[0] - expected[1]).abs().max() > 0.01, "noise matters"
+    shape = (2, *SIZE, 3) if samples == 1 else (samples, 2, *SIZE, 3)
+    path = cached_file(model, "whole", 2, samples)
+    assert export(model, "whole", 2, path, samples).keys() == set(installed_engines()) - {"torch"}
+    assert "BatchNormalization" not in {node.op_type for node in onnx.load(path).graph.node}
+    for name in installed_engines():
+        engine = open_engine(model, name, "whole", 2, "fp32", samples)
+        got = engine.infer({n: tensor.numpy() for n, tensor in inputs.items()})["futures"]
+        engine.close()
+        engine.close()  # a node that fails while it shuts down does it twice
+        assert got.shape == shape and np.abs(got - expected.numpy().reshape(shape)).max() < 1e-3
+    if kind == "stochastic":
+        assert cached_file(model, "whole", 2, 1) != path
+        cached_file(model, "whole", 2, 1).write_bytes(path.read_bytes())
+        with pytest.raises(EngineError, match=r"something else \(vidpred\.samples differ\)"):
+            open_engine(model, "onnxruntime", "whole", 2, samples=1)
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    wide, narrow = make_model(tmp_path, "wide", "multiscale"), make_model(tmp_path, "narrow", "multiscale", inputs=8)
+    card = yaml.safe_load((wide / CARD).read_text())
+    (wide / CARD).write_text(yaml.safe_dump(card | {"network": read_card(narrow).network.model_dump()}))
+    with pytest.raises(ModelError, match=r"wide/weights.safetensors: not the weights of MultiScale.* do not fit"):
+        load_network(ReleasedModel(wide))
+    card["network"] = {"kind": "stochastic", "size": list(SIZE)}
+    (wide / CARD).write_text(yaml.safe_dump(card))
+    with pytest.raises(ModelError, match=r"not the weights of Stochastic.* and \d+ more do not fit"):
+        load_network(ReleasedModel(wide))
+
+
+def test_a_graph_that_a_model_has_not_is_refused(model: ReleasedModel) -> None:
+    with pytest.raises(ModelError, match="predicts 1 to 5 steps, not 6"):
+        make_graph(model, "whole", 6)
+    with pytest.raises(ModelError, match="one future only, not 2 samples"):
+        make_graph(model, "whole", 1, samples=2)
 
 
 def test_names_shapes_and_metadata_come_from_the_file(model: ReleasedModel) -> None:

@@ -124,5 +124,9 @@ NetworkConfig = Annotated[
     Annotated[HierarchicalConfig, Tag("hierarchical")]
     | Annotated[MultiScaleConfig, Tag("multiscale")]
     | Annotated[StochasticConfig, Tag("stochastic")],
-    Discriminator(_kind),
+    Discriminator(
+        _kind,
+        custom_error_type="unknown_kind",
+        custom_error_message="expected keys of a network with kind: hierarchical, multiscale or stochastic",
+    ),
 ]
