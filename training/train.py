@@ -44,8 +44,8 @@ SMOOTH = 50
 def load_data(recipe: Recipe) -> tuple[ClipDataset, list[Sequence]]:
     """The training clips and the validation sequences of a recipe, decoded into the cache on first use."""
     data, random_crops = recipe.data, recipe.data.crop != (1.0, 1.0)
-    train = [s for text in data.train for s in open_sequences(text, data.size, "train", random_crops)]
-    held_out = [s for text in data.validate_on for s in open_sequences(text, data.size, "val", False)]
+    train = open_sequences(data.train, data.size, "train", random_crops)
+    held_out = open_sequences(data.validate_on, data.size, "val", False)
     check_long_enough(held_out, recipe)  # now, not after hours of training
     length = recipe.total_steps * recipe.batch * int(os.environ.get("WORLD_SIZE", "1"))
     return ClipDataset(train, data, recipe.futures, recipe.network.needs_flows, recipe.seed, length), held_out
