@@ -3,31 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from scipy.signal import correlate
+from helpers.vgg import slow_vgg_features
 
-from training.losses.perceptual import MEAN, STD, VggLoss, mae
-from vidpred_ros.pretrained import load_vgg16
+from training.losses.perceptual import VggLoss, mae
 
 
 def test_mae_is_the_mean_absolute_difference() -> None:
     a, b = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8)
     assert float(mae(a, b)) == pytest.approx(np.abs(a.numpy() - b.numpy()).mean(), rel=1e-5)
-
-
-def slow_vgg_features(image: np.ndarray) -> list[np.ndarray]:
-    """Feature maps after the last convolution of each block, with scipy, image by image and channel by channel."""
-    x = (image - np.array(MEAN)[:, None, None]) / np.array(STD)[:, None, None]
-    maps, layers = [], iter(load_vgg16())
-    for block, count in enumerate((2, 2, 3, 3, 3)):
-        if block:
-            x = x.reshape(len(x), x.shape[1] // 2, 2, x.shape[2] // 2, 2).max((2, 4))
-        for _ in range(count):
-            weight, bias = next(layers)
-            padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
-            x = np.stack([correlate(padded, w, "valid")[0] + b for w, b in zip(weight, bias, strict=True)])
-            x = np.maximum(x, 0)
-        maps.append(x)
-    return maps
 
 
 def test_vgg_loss_is_equation_6() -> None:
