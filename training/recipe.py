@@ -138,8 +138,8 @@ class Recipe(Strict):
                 raise ValueError(f"data.{name}: {low} is above {high}")
         if self.loss.kind != self.network.kind:
             raise ValueError(f"loss.kind: {self.loss.kind}, but the network is {self.network.kind}")
-        if self.network.kind == "stochastic" and self.network.size != self.data.size:
-            raise ValueError(f"network.size: {self.network.size}, but data.size is {self.data.size}")
+        if self.network.kind == "stochastic" and (self.network.size != self.data.size or self.data.patch):
+            raise ValueError(f"network.size: data.size must be the same, {self.network.size}, without data.patch")
         if self.network.kind == "stochastic" and self.adversarial is not None:
             raise ValueError("adversarial: a stochastic network has no discriminator")
         if self.futures_per_step > self.network.max_steps:

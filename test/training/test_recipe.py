@@ -71,3 +71,28 @@ def test_a_file_that_is_no_recipe_is_named(tmp_path: Path, text: str, message: s
 def test_unknown_recipe_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="shouno_gan_vgg"):
         load_recipe("shuno")
+
+
+def test_svg_is_the_papers() -> None:
+    fixed, learned, perceptual = (load_recipe(name) for name in ("svg_fp", "svg_lp", "svg_pl"))
+    assert (learned.lr, learned.betas, learned.batch, learned.loss.beta) == (2e-3, (0.9, 0.999), 100, 1e-4)
+    assert (learned.network.features, learned.network.latent, learned.network.hidden) == (128, 64, 256)
+    assert (learned.futures, learned.data.size, learned.network.width) == (10, (64, 64), 1.0)
+    assert (fixed.network.prior, learned.network.prior, perceptual.network.prior) == ("fixed", "learned", "learned")
+    assert not any(learned.loss.vgg) and all(perceptual.loss.vgg)
+    differing = {key for key, value in learned.model_dump().items() if value != perceptual.model_dump()[key]}
+    assert differing == {"loss"}
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.size=[128, 160]", r"network\.size: data\.size must be the same, \(64, 64\)"),
+        ("data.patch=32", "without data.patch"),
+        ("adversarial={steps: 1, lr: 1.0e-4, discriminator_lr: 1.0e-4}", "a stochastic network has no discriminator"),
+        ("loss.vgg=[1, 1]", "loss.vgg.2: Field required"),
+    ],
+)
+def test_what_svg_cannot_do_is_refused(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_recipe("svg_lp", [override])
