@@ -18,6 +18,7 @@ from vidpred_ros.commands.evaluate import evaluate
 from vidpred_ros.commands.export import export
 from vidpred_ros.commands.models import models
 from vidpred_ros.commands.predict import predict
+from vidpred_ros.commands.table import table
 from vidpred_ros.errors import VidpredError
 
 app = typer.Typer(
@@ -28,7 +29,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, evaluate, predict, bench, models, export, doctor):
+for command in (demo, evaluate, table, predict, bench, models, export, doctor):
     app.command()(command)
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from vidpred_ros.errors import ConfigError
 from vidpred_ros.evaluation import run
-from vidpred_ros.evaluation.run import evaluate, latency_summary
+from vidpred_ros.evaluation.protocol import latency_summary
+from vidpred_ros.evaluation.run import evaluate
 from vidpred_ros.evaluation.scores import METRICS
 from vidpred_ros.metrics import FrameMetrics
 from vidpred_ros.predictors import make_predictor

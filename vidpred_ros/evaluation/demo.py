@@ -6,9 +6,10 @@ from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from vidpred_ros.evaluation.protocol import Subject
 from vidpred_ros.evaluation.recorded import recorded_trials
 from vidpred_ros.evaluation.recording import Recording
-from vidpred_ros.evaluation.run import Subject, write_results
+from vidpred_ros.evaluation.run import write_results
 from vidpred_ros.evaluation.trials import Trial
 from vidpred_ros.models import find_model
 from vidpred_ros.predictors import BASELINES, make_predictor

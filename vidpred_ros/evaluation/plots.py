@@ -77,10 +77,11 @@ def motion_curve(bins: Sequence[Mapping[str, Any]], names: Mapping[str, str]) ->
         for method in bins[0]["methods"]:
             values = [one["methods"][method]["lpips"] for one in bins]
             colour = COLOURS.get(method, OTHER_COLOUR)
-            top.plot(middles, values, color=colour, label=names[method], marker="o", markersize=4)
+            front = 3 if method == "predictor" else 2
+            top.plot(middles, values, color=colour, label=names[method], marker="o", markersize=4, zorder=front)
         bottom.bar(middles, [one["windows"] for one in bins], 0.8 * (bins[0]["to"] - bins[0]["from"]), color="#cbd5e1")
         for axes in (top, bottom):
-            _tidy(axes)
+            tidy(axes)
         top.set_ylabel("LPIPS of the next frame")
         top.legend(frameon=False, fontsize=9)
         bottom.set_ylabel("windows")
@@ -94,7 +95,8 @@ def distribution_curve(spread: Mapping[str, Any], names: Mapping[str, str]) -> s
         figure, axes = _axes(width=6.6, height=4.4)
         for method, counts in spread["counts"].items():
             colour = COLOURS.get(method, OTHER_COLOUR)
-            axes.stairs(counts, spread["edges"], color=colour, label=names[method], linewidth=1.8)
+            front = 3 if method == "predictor" else 2
+            axes.stairs(counts, spread["edges"], color=colour, label=names[method], linewidth=1.8, zorder=front)
         axes.set_xlabel(f"LPIPS at step {spread['step']}")
         axes.set_ylabel("windows")
         axes.legend(frameon=False, fontsize=9)
@@ -105,11 +107,12 @@ def _axes(width: float = 4.2, height: float = 2.9) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.patch.set_alpha(0)
     axes = figure.add_subplot()
-    _tidy(axes)
+    tidy(axes)
     return figure, axes
 
 
-def _tidy(axes: Axes) -> None:
+def tidy(axes: Axes) -> None:
+    """The look of every plot: no frame, a pale grid, nothing behind."""
     axes.patch.set_alpha(0)
     axes.grid(axis="y", color="#e5e7eb", linewidth=0.8)
     axes.spines[["top", "right", "left"]].set_visible(False)

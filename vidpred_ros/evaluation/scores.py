@@ -44,7 +44,7 @@ class Measured:
     periods_ns: list[int] = field(default_factory=list)  # of each window
     latencies_ms: list[float] = field(default_factory=list)
     moving: list[NDArray[np.float64]] = field(default_factory=list)  # of each window, K shares of pixels that move
-    phases: int = 1
+    phases: set[int] = field(default_factory=set)  # those that gave a window
 
     @property
     def period_s(self) -> float:
@@ -66,7 +66,7 @@ def measure(
         measured.scores += score_trial(trial, frames, metrics, moving)
         measured.periods_ns.append(trial.window.period_ns)
         measured.moving.append(moving.mean((1, 2)))
-        measured.phases = max(measured.phases, trial.phase + 1)
+        measured.phases.add(trial.phase)
         if trial.latency_ms is not None:
             measured.latencies_ms.append(trial.latency_ms)
         show(trial, frames)

@@ -23,6 +23,10 @@ from vidpred_ros.window import FrameWindow, Window, stride_for
 Watch = Callable[[Iterable[Any]], Iterable[Any]]
 
 
+class NoWindowError(SourceError):
+    """A source is too short, too slow or too full of gaps for a single window."""
+
+
 @dataclass(frozen=True)
 class Trial:
     """``predicted`` and ``truth`` are KxHxWx3 uint8 RGB: step k is at index k - 1."""
@@ -110,7 +114,7 @@ def replay(
 ) -> Iterator[Trial]:
     """Trials of ``predictor`` on every window of ``source``, in lockstep; with ``only``, on the windows of these indices.
 
-    All windows that have all K futures are there, of every phase, the same ones for every horizon. Raises SourceError
+    All windows that have all K futures are there, of every phase, the same ones for every horizon. Raises NoWindowError
     if there is none. ``watch`` sees every frame once for each phase.
     """
     index = -1
@@ -127,9 +131,9 @@ def replay(
         raise no_window(source, predictor, length + steps)
 
 
-def no_window(source: Source, predictor: Predictor, length: int) -> SourceError:
+def no_window(source: Source, predictor: Predictor, length: int) -> NoWindowError:
     """What to say when a source has no window of ``length`` frames."""
-    return SourceError(
+    return NoWindowError(
         f"{source.name}: {len(source)} frames at {source.rate_hz:g} Hz hold no run of {length} frames "
         f"{predictor.period_s:g} s apart without a gap; give a longer or faster source, or fewer --steps"
     )

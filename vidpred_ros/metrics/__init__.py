@@ -13,7 +13,8 @@ from vidpred_ros.metrics.frames import PSNR_CEILING_DB, psnr, sharpness, ssim
 from vidpred_ros.metrics.lpips import Lpips
 from vidpred_ros.metrics.moving import THRESHOLD_PX
 
-_MASKED = (
+#: Of every metric of moving areas.
+MASKED = (
     "of frames whose pixels that do not move are set to 0 in the prediction and in the truth (Mathieu et al. 2016, footnote "
     f"2); moving is more than {THRESHOLD_PX:g} pixel of DIS flow from the true frame before, at the model's resolution; mean "
     "over windows in which something moves; higher is better"
@@ -28,9 +29,9 @@ DEFINITIONS = {
     "mean over windows, not multiplied by 100; lower is better",
     "sharpness": "sharpness difference in dB (Mathieu et al. 2016, section 4.3) of intensities in 0..1, at most "
     f"{PSNR_CEILING_DB:g} dB for one frame, mean over channels, pixels and windows; higher is better",
-    "ssim_moving": f"SSIM {_MASKED}",
-    "psnr_moving": f"PSNR in dB {_MASKED}",
-    "sharpness_moving": f"sharpness difference in dB {_MASKED}",
+    "ssim_moving": f"SSIM {MASKED}",
+    "psnr_moving": f"PSNR in dB {MASKED}",
+    "sharpness_moving": f"sharpness difference in dB {MASKED}",
 }
 #: The metrics of whole frames that every table begins with.
 HEADLINE = ("ssim", "psnr", "lpips")

@@ -1,0 +1,132 @@
+"""``vidpred table``: several models on several sequences, as one table."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from vidpred_ros.commands.common import EngineOption, StepsOption, command_line, print_files
+
+
+def table(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODELS...",
+            help="released models, model folders, checkpoints (*.pt), runs, or recipes whose run lies in --runs",
+            show_default=False,
+        ),
+    ],
+    data: Annotated[
+        list[str],
+        typer.Option("--data", "-d", help="a SOURCE, or a folder of sequences; may be given again", show_default=False),
+    ],
+    split: Annotated[
+        str | None, typer.Option("--split", help="of the folder's splits.json, such as val", show_default="all sequences")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="folder for the table and what is kept")] = Path("out/table"),
+    steps: StepsOption = 5,
+    engine: EngineOption = None,
+    samples: Annotated[int, typer.Option("--samples", min=0, help="draws of stochastic models; 0: none")] = 20,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="of these draws")] = 0,
+    runs: Annotated[Path, typer.Option("--runs", help="where the runs of recipes are")] = Path("runs"),
+    workers: Annotated[
+        int | None, typer.Option("--workers", "-w", min=1, help="processes", show_default="one for each core")
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option("--ray", metavar="ADDRESS", help="use the machines of a Ray cluster (auto, HOST:PORT)", show_default=False),
+    ] = None,
+) -> None:
+    """Score models on sequences and write one table, with copying the last frame and optical flow in it.
+
+    Writes table.md, table.csv, table.json, table.png and table.svg into --out. What is measured is kept there too: the
+    same weights, data and protocol are not measured again. A model that fails is named, the others go on, and the exit
+    code is 1. With Ray, models and data lie under the same paths on every machine.
+
+    Examples:
+
+      vidpred table hrp_tree_w25 hrp_tree_w50 --data synthetic:seed=1,seconds=20
+
+      vidpred table shouno_g_mae shouno_gan_vgg runs/svg/best.pt --data sequences/ --split val --out out/val
+
+      vidpred table hrp_tree_w50 --data drive_1.mcap --data drive_2.mcap --steps 10 --ray auto
+    """
+    from vidpred_ros.evaluation.table_run import run_table
+
+    console = Console()
+    command = command_line()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("frames"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("preparing", total=None)
+
+        def show(done: int, total: int, text: str) -> None:
+            progress.update(task, completed=done, total=total, description=escape(text))
+
+        finished = run_table(
+            models,
+            data,
+            split,
+            out,
+            steps=steps,
+            engine=engine,
+            samples=samples,
+            seed=seed,
+            runs=runs,
+            workers=workers or len(os.sched_getaffinity(0)),
+            ray=ray,
+            command=command,
+            show=show,
+        )
+    _print(console, finished)
+    print_files(console, out, "table.json", "table.csv", "table.png", "table.md")
+    for name, reason in finished.left_out.items():
+        console.print(f"[yellow]left out:[/] {escape(name)}: {escape(reason)}", highlight=False, soft_wrap=True)
+    for (model, sequence), error in finished.failed.items():
+        console.print(f"[bold red]failed:[/] {escape(f'{model} on {sequence}: {error}')}", highlight=False, soft_wrap=True)
+    if finished.failed:
+        raise typer.Exit(1)
+
+
+def _print(console: Console, finished: Any) -> None:
+    """The main table of table.md on the terminal: first and last horizon."""
+    from rich import box
+    from rich.table import Table as Grid
+
+    from vidpred_ros.evaluation.table_files import DIGITS, TITLES
+    from vidpred_ros.metrics import HEADLINE
+
+    grid = Grid(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    grid.add_column("", no_wrap=True)
+    columns = [(metric, step) for metric in HEADLINE for step in dict.fromkeys((finished.steps[0], finished.steps[-1]))]
+    for metric, step in columns:
+        grid.add_column(f"{TITLES[metric]}\nt+{step}", justify="right", no_wrap=True)
+    for row in finished.rows:
+        cells = []
+        for metric, step in columns:
+            cell = row.cells.get((step, metric))
+            text = "n/a" if cell is None else f"{cell.mean:.{DIGITS[metric]}f}"
+            cells.append(f"[bold green]{text}[/]" if row.name in finished.best(step, metric) else text)
+        grid.add_row(escape(row.name), *cells)
+    console.print(f"\n{len(finished.sequences)} sequences: {', '.join(finished.sequences)}", highlight=False, soft_wrap=True)
+    console.print(grid)
