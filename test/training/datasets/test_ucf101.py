@@ -39,6 +39,18 @@ def test_groups_split_where_there_are_no_lists(root: Path) -> None:
     assert numbers(f.image for f in source) == list(range(12)) and source.rate_hz == 25
 
 
+def test_group_25_is_held_out_of_training(root: Path) -> None:
+    for name in ("Archery", "Biking"):
+        (root / "UCF-101" / name / f"v_{name}_g25_c03.avi").touch()
+    assert stems(ucf101.recordings(root, "val")) == ["Archery_g25_c03", "Biking_g25_c03"]
+    assert not [stem for split in ("train", "test") for stem in stems(ucf101.recordings(root, split)) if "g25" in stem]
+    lists = root / "ucfTrainTestlist"
+    lists.mkdir()
+    (lists / "trainlist01.txt").write_text("Biking/v_Biking_g25_c03.avi 2\nBiking/v_Biking_g09_c01.avi 2\n")
+    assert stems(ucf101.recordings(root, "val")) == ["Biking_g25_c03"]
+    assert stems(ucf101.recordings(root, "train")) == ["Biking_g09"]
+
+
 def test_official_lists_decide_and_every_tenth_is_mathieus_test(root: Path) -> None:
     folder = root / "ucfTrainTestlist"
     folder.mkdir()
@@ -58,15 +70,15 @@ def test_partial_and_wrong_downloads_are_named(root: Path, caplog: pytest.LogCap
         (folder / name).write_text("\n".join(f"{video} 1" for video in listed))
     with caplog.at_level(logging.WARNING):
         assert stems(ucf101.recordings(root, "train")) == ["Archery_g01", "Archery_g02"]
-    assert "lacks 2 of the 4 videos of trainlist01.txt (Archery/v_Archery_g01_c02.avi" in caplog.text
-    with pytest.raises(SourceError, match="lacks 2 of the 4 videos of testlist01.txt"):
+    assert "lacks 2 of the 4 train videos of trainlist01.txt (Archery/v_Archery_g01_c02.avi" in caplog.text
+    with pytest.raises(SourceError, match="lacks 2 of the 4 test videos of testlist01.txt"):
         ucf101.recordings(root, "test")
     (folder / "testlist01.txt").unlink()
     for file in (root / "UCF-101" / "Biking").iterdir():
         file.unlink()
     with pytest.raises(SourceError, match="lacks 1 of 2 classes"):
         ucf101.recordings(root, "test")
-    with pytest.raises(SourceError, match="no val split"):
+    with pytest.raises(SourceError, match="lacks every val video"):
         ucf101.recordings(root, "val")
     with pytest.raises(SourceError, match="list is 1, 2 or 3"):
         ucf101.recordings(root, "test", every="0")
