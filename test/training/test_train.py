@@ -109,7 +109,7 @@ def test_a_run_leaves_its_scores_curves_strips_and_best_checkpoint(tmp_path: Pat
 
 
 def test_the_best_checkpoint_is_the_one_with_the_least_lpips(tmp_path: Path) -> None:
-    run(recipe(validate_every=1, lr=0.003, ema=0, steps=5), tmp_path)  # a rate that ruins it soon
+    run(recipe(validate_every=1, lr=0.03, ema=0, steps=5), tmp_path)  # a rate that ruins it soon
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     lpips = [line[f"{HELD_OUT} lpips@1"] for line in lines]
     best = checkpoint.load(tmp_path / "best.pt")
