@@ -41,11 +41,11 @@ def load(path: Path) -> dict[str, Any]:
     return state
 
 
-def initialise(network: nn.Module, text: str) -> None:
+def initialise(network: nn.Module, text: str) -> list[str]:
     """Start ``network`` with the released weights of a checkpoint (*.pt) or of a released model (name or folder).
 
-    $NAME in ``text`` is filled in from the environment. Raises ModelError for weights that do not fit, and names what
-    does not.
+    Returns the parameters that the file does not know, which keep their first values: a head that was added since.
+    $NAME in ``text`` is filled in from the environment. Raises ModelError for weights that do not fit, and names them.
     """
     try:
         text = string.Template(text).substitute(os.environ)
@@ -53,9 +53,9 @@ def initialise(network: nn.Module, text: str) -> None:
         raise ConfigError(f"init: {text}: set the environment variable {error}") from None
     weights = load(Path(text))["released"] if text.endswith(".pt") else load_file(find_model(text).verified_weights)
     own = network.state_dict()
-    wrong = sorted(own.keys() ^ weights.keys())
-    wrong += [name for name in own.keys() & weights.keys() if own[name].shape != weights[name].shape]
+    wrong = [name for name, value in weights.items() if name not in own or own[name].shape != value.shape]
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise ModelError(f"init: {text} is another network than the recipe's: {', '.join(wrong[:3])}{more} do not fit")
-    network.load_state_dict({name: value.to(own[name].dtype) for name, value in weights.items()})
+    network.load_state_dict({name: value.to(own[name].dtype) for name, value in weights.items()}, strict=False)
+    return sorted(own.keys() - weights.keys())

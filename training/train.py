@@ -98,13 +98,15 @@ def run(recipe: Recipe, out: Path, name: str = "") -> Path:
     cv2.setNumThreads(1)  # before any other call: a forked loader hangs on a thread pool that OpenCV made before it
     dataset, held_out = load_data(recipe)
     trainer = Trainer(recipe, out, name)
-    for change in trainer.resume():
-        console.print(f"[yellow]resuming with another recipe:[/yellow] {change}", highlight=False)
-    chief = trainer.rank == 0
+    changes, chief = trainer.resume(), trainer.rank == 0
     if not chief:
         for batch in batches(dataset, trainer):
             trainer.learn(batch)
     else:
+        for change in changes:
+            console.print(f"[yellow]resuming with another recipe:[/yellow] {change}", highlight=False)
+        if trainer.fresh and not trainer.step:
+            console.print(f"[yellow]not in {recipe.init}, so untrained:[/yellow] {', '.join(trainer.fresh)}", highlight=False)
         learn_and_log(trainer, dataset, held_out)
     if trainer.world > 1:
         dist.destroy_process_group()

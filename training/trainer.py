@@ -42,8 +42,9 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.task = make_task(recipe, self.device)
         self.networks = self.task.networks
+        self.fresh: list[str] = []  # parameters that ``init`` does not know
         if recipe.init is not None:
-            checkpoint.initialise(self.networks["generator"], recipe.init)
+            self.fresh = checkpoint.initialise(self.networks["generator"], recipe.init)
         for network in self.networks.values():
             channels_last(network)
             if cuda and self.world > 1:
@@ -155,25 +156,41 @@ class Trainer:
         Raises ModelError when it holds other networks.
         """
         path = self.out / "last.pt"
+        self.check_that_all_see(path)
         if not path.exists():
             return []
         state = checkpoint.load(path)
         changed = differences(state["recipe"], self.recipe.model_dump(mode="json"))
-        wrong = [text for text in changed if text.startswith(("network.", "adversarial.width"))]
+        wrong = [text for text in changed if text.startswith(("network.", "adversarial.width", "optimizer"))]
         if wrong or state["networks"].keys() != self.networks.keys():
             what = ", ".join(wrong) or f"{', '.join(state['networks'])} instead of {', '.join(self.networks)}"
-            raise ModelError(f"{path} holds other networks ({what}); choose another --out, remove it, or name it in init")
+            raise ModelError(
+                f"{path} holds other networks or another optimizer ({what}); choose another --out, remove it, or name it "
+                "in init"
+            )
         for name, network in self.networks.items():
             network.load_state_dict(state["networks"][name])
             hyper = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizers[name].param_groups]
             self.optimizers[name].load_state_dict(state["optimizers"][name])
             for group, now in zip(self.optimizers[name].param_groups, hyper, strict=True):
                 group.update(now)  # betas and momentum are those of the recipe as it is now
-        if self.ema is not None and "ema" in state:  # without: the average starts with the weights as they are now
+        if self.ema is not None and "ema" in state:
             self.ema.load_state_dict(state["ema"])
-        self.scaler.load_state_dict(state["scaler"])
+        elif self.ema is not None:  # an average that joins a run starts with the weights that it meets
+            self.ema.module.load_state_dict(self.networks["generator"].state_dict())
+        if state["scaler"] and self.scaler.is_enabled():
+            self.scaler.load_state_dict(state["scaler"])
         self.step, self.best = state["step"], state["best"]
         return changed
+
+    def check_that_all_see(self, path: Path) -> None:
+        """Raises ModelError when some processes find the checkpoint and others do not: they would train apart."""
+        if self.world == 1:
+            return
+        seen = torch.tensor([float(path.exists())], device=self.device)
+        dist.all_reduce(seen)
+        if 0 < seen.item() < self.world:
+            raise ModelError(f"{path} is there for {seen.item():.0f} of {self.world} processes: --out needs a shared disk")
 
 
 def make_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from helpers.models import SIZE, random_network
@@ -7,6 +8,7 @@ from pydantic import ValidationError
 from torch.nn import functional as F
 
 from vidpred_ros.networks.config import WINDOW, HierarchicalConfig
+from vidpred_ros.networks.heads import FLOW_UNIT, jolt
 from vidpred_ros.networks.hierarchical_residual import HierarchicalResidual, PaddedInTime
 
 TREE = {"form": "tree", "width": 0.1, "head": "warp", "motion_prior": "dis", "rollout": "direct", "max_steps": 5}
@@ -20,11 +22,13 @@ def clip(length: int, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
     return smooth[:, :, :3], 8 * (smooth[:, :, 3:] - 0.5)
 
 
-@pytest.mark.parametrize("head", ["warp", "pixels"])
-@pytest.mark.parametrize("prior", ["dis", "none"])
+@pytest.mark.parametrize(
+    ("head", "prior", "sway"),
+    [("warp", "dis", False), ("warp", "dis", True), ("warp", "none", False), ("pixels", "dis", False), ("pixels", "none", False)],
+)
 @torch.no_grad()
-def test_streaming_equals_whole_window(head: str, prior: str) -> None:
-    network = random_network(HierarchicalConfig(**TREE | {"head": head, "motion_prior": prior}))
+def test_streaming_equals_whole_window(head: str, prior: str, sway: bool) -> None:
+    network = random_network(HierarchicalConfig(**TREE | {"head": head, "motion_prior": prior, "sway": sway}))
     frames, flows = clip(20)
     given = prior == "dis"
     history: list[dict[str, torch.Tensor]] = []
@@ -158,3 +162,27 @@ def test_the_gradient_of_two_frames_is_right_in_bfloat16() -> None:
     F.conv3d(x.double(), wanted, padding=1).square().sum().backward()
     assert wanted.grad is not None and conv.weight.grad is not None
     assert (conv.weight.grad - wanted.grad).abs().max() < 0.02 * wanted.grad.abs().max()
+
+
+@torch.no_grad()
+def test_sway_shifts_the_forecast_by_what_it_makes_of_the_last_changes_of_motion() -> None:
+    """An untrained head whose linear map says "the next change repeats the last one" moves all that moves by that much."""
+    network = HierarchicalResidual(HierarchicalConfig(**TREE | {"sway": True})).eval()
+    frames, _ = clip(WINDOW)
+    flows = torch.zeros(1, WINDOW, 2, *SIZE)
+    flows[:, :, 1] = torch.tensor([0.0, 2, 2, 2, 2, 2, 2, 3]).view(WINDOW, 1, 1)  # pixels per frame, downwards
+    flows[:, -1, 0, : SIZE[0] // 4] = 40  # something that moves by itself in a quarter of the picture is not the camera
+    steady = network(frames, flows, [1])
+    network.head.sway.linear.weight[1, 1] = 1 / FLOW_UNIT  # type: ignore[union-attr]
+    swayed = network(frames, flows, [1])
+    flows[:, -1, 1] += 1  # the same as a prior that is one pixel longer
+    network.head.sway.linear.weight.zero_()  # type: ignore[union-attr]
+    assert not torch.allclose(steady, swayed, atol=0.01)
+    assert torch.allclose(network(frames, flows, [1]), swayed, atol=1e-4)
+
+
+def test_jolt_is_the_median_over_blocks() -> None:
+    before, now = torch.randn(2, 3, 2, 32, 48).unbind()
+    blocks = (now - before).numpy().reshape(3, 2, 4, 8, 6, 8).mean(axis=(3, 5)).reshape(3, 2, -1)
+    upper = np.sort(blocks, axis=2)[..., blocks.shape[2] // 2 - 1]  # of an even number, the lower of the middle two
+    assert np.allclose(jolt(before, now), upper, atol=1e-5)

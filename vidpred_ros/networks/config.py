@@ -23,6 +23,7 @@ class HierarchicalConfig(BaseModel):
     dropout: float = Field(0.5, ge=0, lt=1)  # noise in the top-down blocks of the upper two modules, training only
     head: Literal["pixels", "warp"] = "pixels"
     motion_prior: Literal["none", "dis"] = "none"  # dis: classical flow of the last frames as input channels
+    sway: bool = False  # foretell how the car's body goes on rocking, from how it rocked; needs the motion prior and warp
     rollout: Literal["recursive", "direct"] = "recursive"
     max_steps: int = Field(10, ge=1, le=30)  # longest horizon that is offered (direct: that was trained)
 
@@ -31,6 +32,8 @@ class HierarchicalConfig(BaseModel):
         if self.motion_prior == "dis" and self.head == "pixels" and self.rollout == "recursive":
             # a predicted frame has no classical flow, and a pixel head predicts none that could take its place
             raise ValueError("motion_prior 'dis' with rollout 'recursive' needs head 'warp'")
+        if self.sway and (self.motion_prior, self.head, self.rollout) != ("dis", "warp", "direct"):
+            raise ValueError("sway needs motion_prior 'dis', head 'warp' and rollout 'direct'")
         return self
 
     @property

@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vidpred_ros.networks.config import WINDOW, HierarchicalConfig
-from vidpred_ros.networks.heads import PixelHead, StepPixelHead, WarpHead
+from vidpred_ros.networks.heads import JOLTS, PixelHead, StepPixelHead, WarpHead, jolt
 
 #: Flow enters the network divided by this many pixels, so that it is of the order of the colours.
 FLOW_SCALE = 16.0
@@ -118,7 +118,8 @@ class HierarchicalResidual(nn.Module):
             down = channels[level - 1] if level else width  # d_1 keeps the width of module 1
             self.top_down.append(TopDown(width if top else 2 * width, width, down, dropout))
         if config.head == "warp":
-            self.head: nn.Module = WarpHead(channels[0], gated=config.motion_prior == "dis")
+            sway = config.max_steps if config.sway else 0
+            self.head: nn.Module = WarpHead(channels[0], gated=config.motion_prior == "dis", sway=sway)
         else:
             self.head = StepPixelHead(channels[0]) if config.rollout == "direct" else PixelHead(channels[0])
 
@@ -130,7 +131,7 @@ class HierarchicalResidual(nn.Module):
         """Predict the wanted frames after the window: (B, K, 3, H, W), not clamped while training; no noise is used."""
         self._check(frames, steps)
         if self.config.rollout == "direct":
-            return self._decode(self._states(frames, flows), frames, flows, steps)[0]
+            return self._decode(self._states(frames, flows), frames, flows, steps, self._jolts(flows))[0]
         futures = []
         for _ in steps:
             predicted, motion = self._decode(self._states(frames, flows), frames, flows, (1,))
@@ -172,19 +173,27 @@ class HierarchicalResidual(nn.Module):
                 kept[name] = now.squeeze(2)
                 now = lateral(torch.cat([past[name].unsqueeze(2), now], dim=2))
             states.append(now.squeeze(2))
-        return self._decode(states, frames, flows, steps)[0], kept
+        jolts = None
+        if self.config.sway:
+            assert flows is not None
+            now = jolt(flows[:, 0], flows[:, 1])[:, None]
+            jolts = torch.cat([now, past["jolts"].flatten(1).unflatten(1, (JOLTS - 1, 2))], dim=1)
+            kept["jolts"] = jolts[:, :-1].flatten(1)[..., None, None]
+        return self._decode(states, frames, flows, steps, jolts)[0], kept
 
     def state_shapes(self, size: tuple[int, int]) -> dict[str, tuple[int, int, int]]:
         """(C, H, W) of each tensor that ``step`` takes and returns, for frames of ``size`` = (height, width)."""
-        return {
+        shapes = {
             f"state_{level}_{i}": (width, size[0] >> (level + 1), size[1] >> (level + 1))
             for level, width in enumerate(self.config.channels)
             for i in range(len(DELAYS))
         }
+        return shapes | ({"jolts": (2 * (JOLTS - 1), 1, 1)} if self.config.sway else {})
 
     def state_delays(self) -> dict[str, int]:
         """After how many frames each returned tensor of ``step`` is wanted as its ``past``."""
-        return {f"state_{lv}_{i}": d for lv in range(len(self.config.channels)) for i, d in enumerate(DELAYS)}
+        delays = {f"state_{lv}_{i}": d for lv in range(len(self.config.channels)) for i, d in enumerate(DELAYS)}
+        return delays | ({"jolts": 1} if self.config.sway else {})
 
     # common ---------------------------------------------------------------------------------------------------------
 
@@ -194,13 +203,28 @@ class HierarchicalResidual(nn.Module):
         assert flows is not None, "this network was made with a motion prior: flows are needed"
         return torch.cat([frames, flows / FLOW_SCALE], dim=2)
 
+    def _jolts(self, flows: Tensor | None) -> Tensor | None:
+        """The changes of the camera's motion in a window, newest first: (B, JOLTS, 2) pixels."""
+        if not self.config.sway:
+            return None
+        assert flows is not None
+        return torch.stack([jolt(flows[:, t - 1], flows[:, t]) for t in range(WINDOW - 1, 1, -1)], dim=1)
+
     def _decode(
-        self, states: list[Tensor], frames: Tensor, flows: Tensor | None, steps: Sequence[int]
+        self,
+        states: list[Tensor],
+        frames: Tensor,
+        flows: Tensor | None,
+        steps: Sequence[int],
+        jolts: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         d: Tensor | None = None
         for state, top_down in zip(reversed(states), reversed(self.top_down), strict=True):
             d = top_down(state if d is None else torch.cat([state, d], dim=1))
-        futures, motion = self.head(d, frames, flows, steps)
+        if jolts is None:
+            futures, motion = self.head(d, frames, flows, steps)
+        else:
+            futures, motion = self.head(d, frames, flows, steps, jolts)
         return (futures if self.training else futures.clamp(0, 1)), motion
 
     def _check(self, frames: Tensor, steps: Sequence[int]) -> None:
