@@ -32,12 +32,8 @@ def random_network(config: HierarchicalConfig | MultiScaleConfig | StochasticCon
     """A network whose every weight matters: batch norm statistics are not 0 and 1, and no output layer is 0."""
     torch.manual_seed(seed)
     network = make_network(config)
-    for module in network.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.momentum = None  # the statistics are the mean of what the passes below show
-        if isinstance(module, (nn.Linear, nn.LSTMCell)):
-            for parameter in module.parameters():
-                parameter.data *= 4  # as they are made, what is drawn at random can hardly be seen
+    if config.noise_channels:
+        strengthen(network)
     for parameter in network.parameters():
         if parameter.abs().max() == 0:
             nn.init.normal_(parameter, std=0.02)
@@ -47,6 +43,16 @@ def random_network(config: HierarchicalConfig | MultiScaleConfig | StochasticCon
             noise = torch.randn(2, 1, config.noise_channels) if config.noise_channels else None
             network(torch.rand(2, WINDOW, 3, *SIZE), flows, [1], noise)
     return network.eval()
+
+
+def strengthen(network: nn.Module) -> None:
+    """Let noise be seen in what a stochastic network makes: as it is initialised, it fades on its way."""
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.momentum = None  # statistics become the mean over all passes, so that layers do normalise
+        if isinstance(module, (nn.Linear, nn.LSTMCell)):
+            for parameter in module.parameters():
+                parameter.data *= 4
 
 
 def make_checkpoint(path: Path, kind: str = "hierarchical", **settings: Any) -> Path:
