@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 
 import numpy as np
@@ -52,10 +53,21 @@ def check_long_enough(sequences: list[Sequence], recipe: Recipe) -> None:
             )
 
 
-def short_name(sequence: Sequence) -> str:
-    """The last part of a SOURCE; of KITTI raw (DRIVE/image_02/data) drive and camera."""
-    parts = sequence.name.rstrip("/").split("/")
-    return "/".join(parts[-3:-1]) if parts[-1] == "data" else parts[-1]
+def short_names(sequences: list[Sequence]) -> list[str]:
+    """The last parts of the sequences' names, as many as tell them apart; of KITTI raw (DRIVE/image_02/data) at least two."""
+    parts, lengths = [], []
+    for sequence in sequences:
+        place, mark, options = sequence.name.partition("?")
+        path = place.rstrip("/")
+        lengths.append(2 if path.endswith("/data") else 1)
+        *folders, last = path.removesuffix("/data").split("/")
+        parts.append([*folders, last + mark + options])
+    names: list[str] = []
+    for _ in range(max(map(len, parts), default=0)):
+        names = ["/".join(part[-length:]) for part, length in zip(parts, lengths, strict=True)]
+        times = Counter(names)
+        lengths = [length + (times[name] > 1) for length, name in zip(lengths, names, strict=True)]
+    return names
 
 
 @torch.no_grad()
@@ -74,7 +86,7 @@ def validate(network: nn.Module, sequences: list[Sequence], recipe: Recipe) -> t
     steps = wanted if recipe.network.rollout == "direct" else list(range(1, wanted[-1] + 1))
     scores: dict[str, float] = {}
     strips: dict[str, Image] = {}
-    for sequence in sequences:
+    for name, sequence in zip(short_names(sequences), sequences, strict=True):
         frames = sequence.frames[:: stride_for(sequence.rate_hz, recipe.data.period)]
         starts = np.linspace(0, len(frames) - WINDOW - wanted[-1], WINDOWS).round().astype(int)
         got: dict[str, list[float]] = {}
@@ -92,8 +104,8 @@ def validate(network: nn.Module, sequences: list[Sequence], recipe: Recipe) -> t
             if number == WINDOWS // 2:
                 columns = [np.concatenate([clip[-1], clip[-1]])]
                 columns += [np.concatenate([real, guess]) for real, guess in zip(true, futures, strict=True)]
-                strips[short_name(sequence)] = np.concatenate(columns, axis=1)
-        scores |= {f"{short_name(sequence)} {metric}": float(np.mean(values)) for metric, values in got.items()}
+                strips[name] = np.concatenate(columns, axis=1)
+        scores |= {f"{name} {metric}": float(np.mean(values)) for metric, values in got.items()}
     network.train()
     return scores, strips
 

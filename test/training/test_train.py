@@ -23,7 +23,7 @@ from training.datasets.frames import Sequence
 from training.recipe import Recipe
 from training.train import batches, load_data, run
 from training.trainer import Trainer
-from training.validate import short_name
+from training.validate import short_names
 from vidpred_ros.errors import ModelError, SourceError
 
 ROOT = Path(__file__).parents[2]
@@ -194,10 +194,18 @@ def test_validation_says_which_sequence_is_too_short_before_it_trains() -> None:
         load_data(recipe(data=data))
 
 
-def test_validation_tells_the_cameras_of_kitti_apart() -> None:
-    names = [f"/raw/2011_09_26/2011_09_26_drive_0005_sync/{camera}/data" for camera in ("image_02", "image_03")]
-    short = [short_name(Sequence(name, 10, np.zeros(0, np.uint8))) for name in [*names, "/data/town/"]]
-    assert short == ["2011_09_26_drive_0005_sync/image_02", "2011_09_26_drive_0005_sync/image_03", "town"]
+def test_validation_tells_sequences_apart() -> None:
+    drive = "2011_09_26_drive_0005_sync"
+    expected = {
+        f"/raw/2011_09_26/{drive}/image_02/data": f"{drive}/image_02",
+        f"/raw/2011_09_26/{drive}/image_03/data": f"{drive}/image_03",
+        "/data/town/": "town",
+        "/data/set06/V000.seq": "set06/V000.seq",
+        "/data/set07/V000.seq": "set07/V000.seq",
+        "drive.mcap?topic=/front/image": "drive.mcap?topic=/front/image",
+        HELD_OUT: HELD_OUT,
+    }
+    assert short_names([Sequence(name, 10, np.zeros(0, np.uint8)) for name in expected]) == list(expected.values())
 
 
 def test_resuming_another_network_or_a_damaged_file_is_refused(tmp_path: Path) -> None:
