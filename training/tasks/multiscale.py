@@ -46,8 +46,8 @@ class MultiScaleTask:
                 fakes = self.judged(window, self.generator.pyramid(window))
             reals = self.judged(window, scaled_frames(future, self.config.scales))
             judge = self.networks["discriminator"]
-            pairs = zip(judge(reals), judge(fakes), strict=True)
-            return {"discriminator": torch.stack([bce_discriminator(real, fake) for real, fake in pairs]).sum()}
+            logits = zip(judge(reals), judge(fakes), strict=True)
+            return {"discriminator": torch.stack([bce_discriminator(real, fake) for real, fake in logits]).sum()}
         predicted = self.generator.pyramid(window)
         pairs = list(zip(predicted, scaled_frames(future, self.config.scales), strict=True))
         weights, losses = self.loss, {}
@@ -56,8 +56,8 @@ class MultiScaleTask:
         if weights.gdl:
             losses["gdl"] = weights.gdl * torch.stack([gdl(a, b, weights.alpha) for a, b in pairs]).sum()
         if adversarial:
-            logits = self.networks["discriminator"](self.judged(window, predicted))
-            losses["adversarial"] = self.weight * torch.stack([bce_generator(fake) for fake in logits]).sum()
+            fakes = self.networks["discriminator"](self.judged(window, predicted))
+            losses["adversarial"] = self.weight * torch.stack([bce_generator(fake) for fake in fakes]).sum()
         return losses
 
     def judged(self, window: Tensor, futures: list[Tensor]) -> list[Tensor]:
