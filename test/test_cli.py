@@ -10,9 +10,10 @@ from pathlib import Path
 import av
 import cv2
 import pytest
+from helpers.jobs import write_drive
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("demo", "evaluate", "predict", "bench", "doctor", "export", "models")
+COMMANDS = ("demo", "evaluate", "table", "predict", "bench", "doctor", "export", "models")
 SOURCE = "synthetic:seed=5,seconds=1.5"  # 15 frames
 
 
@@ -65,6 +66,23 @@ def test_predict_writes_pictures_that_its_index_names(tmp_path):
     assert "not an empty folder" in again.stderr
 
 
+def test_table_names_what_failed_and_writes_the_rest(tmp_path):
+    folder = write_drive(tmp_path / "sequences" / "drive").parent
+    answer = vidpred("table", "no_such_model", "--data", folder, "--steps", 2, "--out", tmp_path / "table")
+    assert answer.returncode == 1, answer.stderr
+    assert "no_such_model on all sequences" in answer.stdout
+    assert "t+2" in answer.stdout
+    text = (tmp_path / "table" / "table.md").read_text()
+    assert "| optical_flow |" in text and "| copy_last |" in text
+    assert f"`vidpred table no_such_model --data {folder} --steps 2" in text
+    for name in ("table.csv", "table.json", "table.png", "table.svg"):
+        assert (tmp_path / "table" / name).stat().st_size > 0
+
+    again = vidpred("table", "copy_last", "--data", folder, "--steps", 2, "--out", tmp_path / "table")
+    assert again.returncode == 0, again.stderr
+    assert "2 of 2 known" in again.stdout
+
+
 @pytest.mark.parametrize(
     "words,complaint",
     [
@@ -73,6 +91,8 @@ def test_predict_writes_pictures_that_its_index_names(tmp_path):
         (("predict", "synthetic:seed=1,seconds=0.5", "-m", "copy_last"), "no run of 8 frames"),
         (("evaluate", SOURCE, "-m", "no_such_model"), "no_such_model"),
         (("predict", SOURCE, "-m", "copy_last", "--topic", "/camera"), "not a bag"),
+        (("evaluate", SOURCE, "-m", "copy_last", "--samples", 20), "copy_last is not stochastic"),
+        (("table", "copy_last", "--data", "nowhere.mp4"), "nowhere.mp4 does not exist"),
     ],
 )
 def test_a_mistake_is_one_message_and_exit_code_2(tmp_path, words, complaint):

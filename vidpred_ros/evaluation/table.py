@@ -104,7 +104,7 @@ def make_table(
     empty = {name for (_, name), result in results.items() if "left_out" in result}
     reasons = {name: result["left_out"] for (_, name), result in results.items() if "left_out" in result}
     used = [name for name in sequences if name not in empty]
-    shown = [k for k in (1, 3, 5) if k <= steps] if steps <= 5 else sorted({1, 3, 5, steps})
+    shown = sorted({k for k in (1, 3, 5, steps) if k <= steps})
     measured = {key: result for key, result in results.items() if key[1] in used and "horizons" in result}
     rows = [row for model in models for row in _rows_of(model, used, measured)]
     rows.sort(key=lambda row: _error(row, shown))
