@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -297,3 +298,19 @@ def test_parameters_are_described(graph: Graph) -> None:
     assert timeout.floating_point_range[0].to_value == 60.0
     assert transport.additional_constraints == "one of raw, compressed"
     assert all(descriptor.description for descriptor in (steps, timeout, transport))
+
+
+@pytest.mark.parametrize("kind", ["multiscale", "stochastic"])
+def test_a_released_model_of_any_kind_is_named_like_a_baseline(graph: Graph, tmp_path: Path, kind: str) -> None:
+    pytest.importorskip("torch", reason="needs torch to make a model")
+    from helpers.models import SIZE, make_model
+
+    graph.predictor(model=str(make_model(tmp_path, "tiny", kind)), engine="torch")
+    infos = graph.listen(DiagnosticArray, "predictor/future/info")
+    futures = graph.listen(Image, "predictor/future/step_2/image")
+    camera = graph.camera()
+    camera.wait_for_subscriber()
+    camera.stream_until(lambda: infos and futures, "a forecast")
+    info = values(infos[-1].status[0])
+    assert (info["model"], info["engine"], info["steps"]) == ("tiny", "torch fp32", "2")
+    assert rgb(futures[-1]).shape == (*SIZE, 3)
