@@ -185,14 +185,17 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _laid_over(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    """``values`` over ``base``, key by key; of two networks of different kinds nothing is mixed."""
+    """``values`` over ``base``, key by key; a network of another kind, and its losses, take nothing from the base's."""
+    network = values.get("network")
+    kind = network.get("kind") if isinstance(network, dict) else None
     result = dict(base)
     for key, value in values.items():
         below = base.get(key)
-        mixes = isinstance(below, dict) and isinstance(value, dict)
-        if mixes and key in ("network", "loss") and values.get("network", {}).get("kind"):
-            mixes = False
-        result[key] = _laid_over(below, value) if mixes else value
+        if isinstance(below, dict) and isinstance(value, dict) and not (kind and key in ("network", "loss")):
+            value = _laid_over(below, value)
+        result[key] = value
+    if kind and "loss" not in values:
+        result.pop("loss", None)
     return result
 
 

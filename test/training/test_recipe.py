@@ -3,9 +3,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from training.recipe import RECIPES, load_recipe
 from vidpred_ros.errors import ConfigError
+
+
+BASE = {
+    "network": {"width": 0.25, "form": "tree"},
+    "data": {"train": ["synthetic:seed=1"]},
+    "loss": {"vgg": 20},
+    "steps": 5,
+}
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in RECIPES.glob("*.yaml")))
@@ -96,3 +105,19 @@ def test_svg_is_the_papers() -> None:
 def test_what_svg_cannot_do_is_refused(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_recipe("svg_lp", [override])
+
+
+def test_a_recipe_may_extend_another_and_change_some_of_its_keys(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(BASE))
+    (tmp_path / "mine.yaml").write_text("extends: base\nnetwork: {width: 0.5}\nsteps: 7\n")
+    base, mine = (load_recipe(str(tmp_path / f"{name}.yaml")) for name in ("base", "mine"))
+    assert mine == base.model_copy(update={"steps": 7, "network": base.network.model_copy(update={"width": 0.5})})
+    (tmp_path / "other.yaml").write_text("extends: base\nnetwork: {kind: multiscale}\nloss: {p: 1}\n")
+    other = load_recipe(str(tmp_path / "other.yaml"))
+    assert other.data == base.data and other.network.kind == "multiscale" and other.loss.kind == "multiscale"
+    (tmp_path / "lost.yaml").write_text("extends: nowhere\n")
+    with pytest.raises(ConfigError, match="no recipe .*nowhere.yaml"):
+        load_recipe(str(tmp_path / "lost.yaml"))
+    (tmp_path / "loop.yaml").write_text("extends: loop\n")
+    with pytest.raises(ConfigError, match="loop.yaml: extends: expected the name of another recipe"):
+        load_recipe(str(tmp_path / "loop.yaml"))
