@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import cv2
 import torch.distributed as dist
@@ -25,16 +25,18 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
 from training.datasets.clips import ClipDataset
 from training.datasets.frames import Sequence, open_sequences
 from training.recipe import Recipe, load_recipe
+from training.sway import fit_sway
 from training.trainer import Trainer
 from training.validate import check_long_enough, overall, validate
 from vidpred_ros.errors import VidpredError
+from vidpred_ros.networks.heads import Sway
 
 console = Console(stderr=True)
 #: Losses are shown and logged as a running mean over about this many updates of their network.
@@ -99,6 +101,8 @@ def run(recipe: Recipe, out: Path, name: str = "") -> Path:
     dataset, held_out = load_data(recipe)
     trainer = Trainer(recipe, out, name)
     changes, chief = trainer.resume(), trainer.rank == 0
+    if not trainer.step:
+        guess_sway(trainer, dataset)
     if not chief:
         for batch in batches(dataset, trainer):
             trainer.learn(batch)
@@ -111,6 +115,23 @@ def run(recipe: Recipe, out: Path, name: str = "") -> Path:
     if trainer.world > 1:
         dist.destroy_process_group()
     return out / "last.pt"
+
+
+def guess_sway(trainer: Trainer, dataset: ClipDataset) -> None:
+    """Fit the generator's sway head, if it has one that knows nothing yet, to the training sequences' motion."""
+    network, recipe = trainer.networks["generator"], trainer.recipe
+    if recipe.network.kind != "hierarchical" or not recipe.network.sway:
+        return
+    if recipe.init is not None and not any(name.startswith("head.sway.") for name in trainer.fresh):
+        return
+    sway = cast(Sway, cast(nn.Module, network.head).sway)
+    share = fit_sway(sway, dataset, recipe.network.max_steps, recipe.seed)
+    if trainer.world > 1:  # processors may round differently
+        for parameter in sway.parameters():
+            dist.broadcast(parameter.data, 0)
+    trainer.restart_average()
+    if trainer.rank == 0:
+        console.print(f"sway: foretells {100 * share:.0f} % of the variance of the camera's vertical shift", highlight=False)
 
 
 def learn_and_log(trainer: Trainer, dataset: ClipDataset, held_out: list[Sequence]) -> None:

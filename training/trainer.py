@@ -176,12 +176,17 @@ class Trainer:
                 group.update(now)  # betas and momentum are those of the recipe as it is now
         if self.ema is not None and "ema" in state:
             self.ema.load_state_dict(state["ema"])
-        elif self.ema is not None:  # an average that joins a run starts with the weights that it meets
-            self.ema.module.load_state_dict(self.networks["generator"].state_dict())
+        else:
+            self.restart_average()
         if state["scaler"] and self.scaler.is_enabled():
             self.scaler.load_state_dict(state["scaler"])
         self.step, self.best = state["step"], state["best"]
         return changed
+
+    def restart_average(self) -> None:
+        """Let the average of weights, if there is one, start with the weights as they are now."""
+        if self.ema is not None:
+            self.ema.module.load_state_dict(self.networks["generator"].state_dict())
 
     def check_that_all_see(self, path: Path) -> None:
         """Raises ModelError when some processes find the checkpoint and others do not: they would train apart."""

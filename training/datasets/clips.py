@@ -49,7 +49,7 @@ class Deck:
     def __init__(self, counts: Many[int], weights: Many[float], seed: int) -> None:
         shares = np.array(counts, float) * np.array(weights, float)
         self._ends = np.cumsum(shares)  # sequence i owns what lies before ends[i], its windows weights[i] each
-        self._counts, self._weights, self._seed = counts, weights, seed
+        self._counts, self.weights, self._seed = counts, weights, seed
         self.size = int(sum(count for count, weight in zip(counts, weights, strict=True) if weight))
         self._shuffled: tuple[int, NDArray[np.int64]] | None = None
 
@@ -63,7 +63,7 @@ class Deck:
         place = (self._shuffled[1][card] + within) / self.size * self._ends[-1]
         chosen = min(int(np.searchsorted(self._ends, place, side="right")), len(self._ends) - 1)
         start = self._ends[chosen - 1] if chosen else 0.0
-        return chosen, min(int((place - start) / self._weights[chosen]), self._counts[chosen] - 1)
+        return chosen, min(int((place - start) / self.weights[chosen]), self._counts[chosen] - 1)
 
 
 class ClipDataset(Dataset[dict[str, Tensor]]):
