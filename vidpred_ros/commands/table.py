@@ -32,7 +32,7 @@ def table(
     ],
     data: Annotated[
         list[str],
-        typer.Option("--data", "-d", help="a SOURCE, or a folder of sequences; may be given again", show_default=False),
+        typer.Option("--data", "-d", help="a SOURCE, a folder of sequences, or a data set (caltech:FOLDER); may be given again", show_default=False),
     ],
     split: Annotated[
         str | None, typer.Option("--split", help="of the folder's splits.json, such as val", show_default="all sequences")
@@ -63,7 +63,7 @@ def table(
 
       vidpred table shouno_g_mae shouno_gan_vgg runs/svg/best.pt --data sequences/ --split val --out out/val
 
-      vidpred table hrp_tree_w50 --data drive_1.mcap --data drive_2.mcap --steps 10 --ray auto
+      vidpred table runs/shouno_gan_vgg --data caltech:/data/caltech --steps 10 --ray auto
     """
     from vidpred_ros.evaluation.table_run import run_table
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vidpred_ros.engines.base import cache_folder
 from vidpred_ros.errors import ConfigError, ModelError, SourceError
+from vidpred_ros.evaluation.datasets import is_data_set, open_data_set
 from vidpred_ros.models import CARD, ModelCard, find_model
 from vidpred_ros.sources import Source, open_source
 from vidpred_ros.sources.folder import IMAGE_SUFFIXES
@@ -73,7 +74,7 @@ def _from_checkpoint(checkpoint: Path, name: str) -> Entry:
 def find_sequences(texts: list[str], split: str | None = None) -> tuple[dict[str, Source], dict[str, str]]:
     """The sources behind --data, by a short name, and those of a folder that hold no frames, with the reason.
 
-    Each text is a SOURCE or a folder of sequences; of such a folder, ``split`` takes the names that its splits.json has
+    Each text is a SOURCE, a data set as downloaded ("caltech:FOLDER") or a folder of sequences; of such a folder, ``split`` takes the names that its splits.json has
     under that key. Raises SourceError for a SOURCE that cannot be opened, ConfigError for an unknown split.
     """
     found: dict[str, Source] = {}
@@ -82,6 +83,10 @@ def find_sequences(texts: list[str], split: str | None = None) -> tuple[dict[str
     if split is not None and not folders:
         raise ConfigError(f"--split {split} is for a folder of sequences with a {SPLITS}; --data is none")
     for text in texts:
+        if is_data_set(text):
+            for name, recording in open_data_set(text).items():
+                found[recording.name if name in found else name] = recording
+            continue
         if text not in folders:
             _add(found, open_source(text))
             continue

@@ -15,13 +15,13 @@ import cv2
 
 from vidpred_ros.errors import VidpredError
 from vidpred_ros.evaluation import host
+from vidpred_ros.evaluation.datasets import open_sequence
 from vidpred_ros.evaluation.methods import Method, best_of, predicted
 from vidpred_ros.evaluation.protocol import LOCKSTEP, Subject, latency_summary, protocol
 from vidpred_ros.evaluation.scores import Score, horizons, measure
 from vidpred_ros.evaluation.trials import NoWindowError, replay
 from vidpred_ros.metrics import DEFINITIONS, FrameMetrics
 from vidpred_ros.predictors import make_predictor
-from vidpred_ros.sources import open_source
 
 #: Raise it when the same job would give other numbers than before: kept results are then measured again.
 RESULT_VERSION = 1
@@ -72,7 +72,7 @@ def run_job(job: Job, command: str = "") -> dict[str, Any]:
     cannot be used.
     """
     cv2.setNumThreads(1)
-    source = open_source(job.source)
+    source = open_sequence(job.source)
     predictor = make_predictor(job.model, job.engine, job.steps, job.size, job.period_s)
     try:
         methods: dict[str, Method] = {"predictor": predicted}

@@ -1,0 +1,38 @@
+"""Data sets as they are downloaded, in a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from helpers.datasets import numbers, write_images
+
+from training.datasets import caltech
+from vidpred_ros.errors import SourceError
+from vidpred_ros.evaluation.datasets import open_sequence
+from vidpred_ros.evaluation.entries import find_sequences
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(caltech, "VIDEOS", {"train": {"set00": 1}, "test": {"set06": 1, "set07": 1}})
+    for folder in ("set00/V000", "set06/V000", "set07/V000"):
+        write_images(tmp_path / folder, [f"I{i:05d}.jpg" for i in range(10)])
+    return tmp_path
+
+
+def test_a_tables_data_may_be_a_data_set(root: Path) -> None:
+    found, left_out = find_sequences([f"caltech:{root}", "synthetic:seed=1,seconds=1"])
+    assert list(found)[:2] == ["set06/V000", "set07/V000"] and len(found) == 3 and not left_out
+    source = found["set07/V000"]
+    assert source.rate_hz == 10 and len(source) == 4
+    assert numbers(frame.image for frame in source) == [0, 3, 6, 9]  # every third of 30 Hz
+    again = open_sequence(source.name)  # as a worker process does
+    assert (len(again), again.rate_hz, again.fingerprint()) == (4, 10, source.fingerprint())
+
+
+def test_the_split_of_a_data_set_is_an_option(root: Path) -> None:
+    found, _ = find_sequences([f"caltech:{root}?split=train"])
+    assert [source.name for source in found.values()] == [f"caltech:{root}?split=train#V000"]
+    with pytest.raises(SourceError, match="has no recording set09"):
+        open_sequence(f"caltech:{root}#set09")

@@ -1,0 +1,59 @@
+"""Data sets as they are downloaded, beside plain SOURCEs: "caltech:FOLDER?split=test", and "...#NAME" for one recording of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from training.datasets.layouts import READERS, expand, find_recordings
+from training.datasets.recording import Recording
+from vidpred_ros.errors import SourceError
+from vidpred_ros.sources import Source, SourceFrame, open_source
+
+
+class DataSetSource:
+    """One recording of a data set as a Source; its name opens it again, in another process too."""
+
+    def __init__(self, recording: Recording, name: str) -> None:
+        self._source = recording.source()
+        self.name = name
+        self.rate_hz = recording.rate_hz or self._source.rate_hz
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __iter__(self) -> Iterator[SourceFrame]:
+        return iter(self._source)
+
+    def fingerprint(self) -> str:
+        return self._source.fingerprint()
+
+
+def is_data_set(text: str) -> bool:
+    """Whether a text names a data set ("caltech:FOLDER") and not a SOURCE."""
+    name, colon, _ = text.partition(":")
+    return bool(colon) and name in READERS
+
+
+def open_data_set(text: str) -> dict[str, Source]:
+    """Every recording of a data set's test split ("?split=" names another), by its name below the folder.
+
+    Raises SourceError for data that are missing or partial, ConfigError for an unknown option.
+    """
+    text = expand(text)
+    recordings = find_recordings(text, "test")
+    above = Path(os.path.commonpath([str(Path(r.name).parent) for r in recordings]))
+    names = [Path(r.name).relative_to(above).as_posix() for r in recordings]
+    return {name: DataSetSource(r, f"{text}#{name}") for r, name in zip(recordings, names, strict=True)}
+
+
+def open_sequence(text: str) -> Source:
+    """A SOURCE, or the recording of a data set that a ``DataSetSource`` has as its name."""
+    if not is_data_set(text):
+        return open_source(text)
+    place, _, name = text.partition("#")
+    found = open_data_set(place)
+    if name not in found:
+        raise SourceError(f"{place} has no recording {name}")
+    return found[name]
