@@ -133,7 +133,7 @@ class WarpHead(nn.Module):
     when it foretold the last frame from the one before, and the prior's change since then: where it failed a moment ago
     it is likely to fail again. Without a motion prior the prior is 0; with one, all of this fades out where nothing
     moves (``motion_gate``), so that a scene that stands still is foretold as it is. With ``sway`` the paths are shifted
-    by where the camera is going to turn.
+    by where the camera is going to turn, and the corrections have no mean.
     """
 
     def __init__(self, channels: int, gated: bool, sway: int = 0) -> None:
@@ -157,7 +157,7 @@ class WarpHead(nn.Module):
         prior_before, prior = flows[:, -2], flows[:, -1]
         evidence = torch.cat([last, last - warp(before, prior_before, mode="bilinear"), (prior - prior_before) / FLOW_UNIT], 1)
         gate = motion_gate(flows[:, -2:]) if self.gated else torch.ones_like(prior[:, :1])
-        paths = extrapolate(gate * (prior + FLOW_UNIT * self.velocity(d).float()), max(steps))
+        paths = extrapolate(gate * (prior + FLOW_UNIT * self._local(self.velocity(d).float())), max(steps))
         if self.sway is not None:
             shifts = self.sway(jolts)
             paths = [path + gate * shifts[:, i, :, None, None] for i, path in enumerate(paths)]
@@ -167,7 +167,14 @@ class WarpHead(nn.Module):
             path = paths[k - 1]
             hints = torch.cat([warp(evidence, path, mode="bilinear"), path / (4 * FLOW_UNIT)], dim=1)
             correction, mask, colour = self.trunk(shared, hints, k).split([2, 1, 3], dim=1)
-            motion = path + gate * FLOW_UNIT * correction
+            motion = path + gate * FLOW_UNIT * self._local(correction)
             futures.append(warp(last, motion) + gate * torch.sigmoid(-mask) * colour)
             motions.append(motion)
         return torch.stack(futures, dim=1), torch.stack(motions, dim=1)
+
+    def _local(self, flow: Tensor) -> Tensor:
+        """With ``sway``, a correction without its mean: what all pixels do is not for convolutions to say.
+
+        They would learn it by heart, clip by clip, and guess wrongly elsewhere.
+        """
+        return flow if self.sway is None else flow - flow.mean(dim=(2, 3), keepdim=True)
