@@ -181,6 +181,17 @@ def test_sway_shifts_the_forecast_by_what_it_makes_of_the_last_changes_of_motion
     assert torch.allclose(network(frames, flows, [1]), swayed, atol=1e-4)
 
 
+@torch.no_grad()
+def test_with_sway_the_corrections_cannot_shift_the_picture_as_a_whole() -> None:
+    frames, flows = clip(WINDOW)
+    for sway in (False, True):
+        network = HierarchicalResidual(HierarchicalConfig(**TREE | {"sway": sway})).eval()
+        before = network(frames, flows, [1, 3])
+        network.head.velocity.bias.fill_(0.5)  # type: ignore[union-attr]
+        network.head.trunk.out.bias[:2].fill_(0.5)  # type: ignore[union-attr]
+        assert torch.allclose(network(frames, flows, [1, 3]), before, atol=1e-5) == sway
+
+
 def test_jolt_is_the_median_over_blocks() -> None:
     before, now = torch.randn(2, 3, 2, 32, 48).unbind()
     blocks = (now - before).numpy().reshape(3, 2, 4, 8, 6, 8).mean(axis=(3, 5)).reshape(3, 2, -1)
