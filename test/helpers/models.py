@@ -22,7 +22,7 @@ from vidpred_ros.networks.config import (
 SIZE = (32, 48)
 #: Settings of a small network of each kind.
 TINY: dict[str, dict[str, Any]] = {
-    "hierarchical": {"width": 0.1, "head": "warp", "motion_prior": "dis", "rollout": "direct", "max_steps": 5},
+    "hierarchical": {"width": 0.1, "head": "warp", "motion_prior": "dis", "sway": True, "rollout": "direct", "max_steps": 5},
     "multiscale": {"width": 0.05, "max_steps": 5},
     "stochastic": {"width": 0.1, "size": SIZE, "features": 16, "latent": 3, "hidden": 16, "max_steps": 5},
 }
