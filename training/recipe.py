@@ -115,7 +115,7 @@ class Recipe(Strict):
     ema: float = Field(0.0, ge=0, lt=1)  # decay of the average of weights that is released; 0: the last weights
     clip_norm: float | None = Field(None, gt=0)  # largest gradient norm
     futures_per_step: int = Field(1, ge=1)  # direct rollout: step 1 and this many - 1 others, drawn anew each step
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     save_every: int = Field(200, ge=1)
     validate_every: int = Field(500, ge=1)
     precision: Literal["fp32", "bf16", "fp16"] = "bf16"
@@ -165,8 +165,8 @@ class Recipe(Strict):
         return self.futures_per_step
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """A YAML file's keys, laid over those of the recipe that it names in ``extends``."""
+def _read(path: Path, seen: tuple[str, ...]) -> dict[str, Any]:
+    """A YAML file's keys, laid over those of the recipe that it names in ``extends``; ``seen`` ends with its own name."""
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))
         raise ConfigError(f"no recipe {path}; give a YAML file or one of: {known}")
@@ -179,34 +179,42 @@ def _read(path: Path) -> dict[str, Any]:
     base = values.pop("extends", None)
     if base is None:
         return values
-    if not isinstance(base, str) or base == path.stem:
-        raise ConfigError(f"recipe {path}: extends: expected the name of another recipe beside it, not {base!r}")
-    return _laid_over(_read(path.with_name(f"{base}.yaml")), values)
+    if not isinstance(base, str) or base in seen:
+        raise ConfigError(f"recipe {path}: extends: expected the name of another recipe, not {base!r}")
+    beside = path.with_name(f"{base}.yaml")
+    below = beside if beside.is_file() else RECIPES / beside.name
+    return _laid_over(_read(below, (*seen, base)), values)
 
 
 def _laid_over(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
     """``values`` over ``base``, key by key; a network of another kind, and its losses, take nothing from the base's."""
-    network = values.get("network")
-    kind = network.get("kind") if isinstance(network, dict) else None
+    other = _kind(values) not in (None, _kind(base) or "hierarchical")
     result = dict(base)
     for key, value in values.items():
         below = base.get(key)
-        if isinstance(below, dict) and isinstance(value, dict) and not (kind and key in ("network", "loss")):
+        if isinstance(below, dict) and isinstance(value, dict) and not (other and key in ("network", "loss")):
             value = _laid_over(below, value)
         result[key] = value
-    if kind and "loss" not in values:
+    if other and "loss" not in values:
         result.pop("loss", None)
     return result
+
+
+def _kind(values: dict[str, Any]) -> Any:
+    """The kind of network that a recipe names, if it does."""
+    network = values.get("network")
+    return network.get("kind") if isinstance(network, dict) else None
 
 
 def load_recipe(name: str, overrides: list[str] = []) -> Recipe:  # noqa: B006 - never changed
     """Read a recipe by name (in training/recipes) or path and apply ``key=value`` overrides (dots descend).
 
-    A recipe may say ``extends: NAME``: it then has the keys of that recipe, beside it, and changes those that it names.
+    A recipe may say ``extends: NAME``: it then has the keys of that recipe, which lies beside it or in training/recipes,
+    and changes those that it names.
     Raises ConfigError that names the file and every key that is unknown or out of range.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else RECIPES / f"{name}.yaml"
-    values = _read(path)
+    values = _read(path, (path.stem,))
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:

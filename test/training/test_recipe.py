@@ -8,7 +8,6 @@ import yaml
 from training.recipe import RECIPES, load_recipe
 from vidpred_ros.errors import ConfigError
 
-
 BASE = {
     "network": {"width": 0.25, "form": "tree"},
     "data": {"train": ["synthetic:seed=1"]},
@@ -118,6 +117,20 @@ def test_a_recipe_may_extend_another_and_change_some_of_its_keys(tmp_path: Path)
     (tmp_path / "lost.yaml").write_text("extends: nowhere\n")
     with pytest.raises(ConfigError, match="no recipe .*nowhere.yaml"):
         load_recipe(str(tmp_path / "lost.yaml"))
-    (tmp_path / "loop.yaml").write_text("extends: loop\n")
-    with pytest.raises(ConfigError, match="loop.yaml: extends: expected the name of another recipe"):
+    (tmp_path / "wider.yaml").write_text("extends: other\nnetwork: {kind: multiscale, width: 0.5}\n")
+    wider = load_recipe(str(tmp_path / "wider.yaml"))
+    assert wider.network.width == 0.5 and wider.loss == other.loss  # the same kind, although it is named again
+
+
+def test_a_recipe_of_ones_own_may_extend_one_that_ships(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("extends: hrp_tree_w25\ndata: {train: [drives/monday]}\n")
+    shipped = load_recipe("hrp_tree_w25")
+    data = shipped.data.model_copy(update={"train": ["drives/monday"]})
+    assert load_recipe(str(tmp_path / "mine.yaml")) == shipped.model_copy(update={"data": data})
+
+
+def test_recipes_that_extend_each_other_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "loop.yaml").write_text("extends: round\n")
+    (tmp_path / "round.yaml").write_text("extends: loop\n")
+    with pytest.raises(ConfigError, match="round.yaml: extends: expected the name of another recipe, not 'loop'"):
         load_recipe(str(tmp_path / "loop.yaml"))
