@@ -1,7 +1,7 @@
-"""A first guess for the sway head: regression on the flows of the training sequences, before any image is predicted.
+"""What the sway head learns: regression on the flows of the training sequences, before any image is predicted.
 
-The image losses alone teach it slowly, since a forecast that is several pixels off has hardly a gradient towards the
-right place; training then goes on from this guess.
+The image losses would teach it slowly, since a forecast that is several pixels off has hardly a gradient towards the
+right place, and wrongly: with them on, it foretold less of a validation sequence's shifts than before.
 """
 
 from __future__ import annotations

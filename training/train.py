@@ -102,7 +102,7 @@ def run(recipe: Recipe, out: Path, name: str = "") -> Path:
     trainer = Trainer(recipe, out, name)
     changes, chief = trainer.resume(), trainer.rank == 0
     if not trainer.step:
-        guess_sway(trainer, dataset)
+        learn_sway(trainer, dataset)
     if not chief:
         for batch in batches(dataset, trainer):
             trainer.learn(batch)
@@ -117,7 +117,7 @@ def run(recipe: Recipe, out: Path, name: str = "") -> Path:
     return out / "last.pt"
 
 
-def guess_sway(trainer: Trainer, dataset: ClipDataset) -> None:
+def learn_sway(trainer: Trainer, dataset: ClipDataset) -> None:
     """Fit the generator's sway head, if it has one that knows nothing yet, to the training sequences' motion."""
     network, recipe = trainer.networks["generator"], trainer.recipe
     if recipe.network.kind != "hierarchical" or not recipe.network.sway:

@@ -1,4 +1,4 @@
-"""The first guess of the sway head, on a camera that rocks like a mass on a spring."""
+"""What the sway head learns, on a camera that rocks like a mass on a spring."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_samples_pair_the_jolts_of_a_window_with_the_shifts_after_it(monkeypatch
     assert torch.equal(past[-1], known[18 - 3 - JOLTS : 18 - 3].flip(0))  # the last window with three frames after it
 
 
-def test_the_guess_foretells_another_ride_of_the_same_car(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_head_foretells_another_ride_of_the_same_car(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "UPDATES", 500)
     torch.manual_seed(0)
     sway = Sway(3)

@@ -103,7 +103,8 @@ class Sway(nn.Module):
 
     A car's body rocks on its springs at one to two Hz, so that much of what looks like a random jolt to the next frame
     follows from the jolts before: over KITTI's drives a linear regression on six of them foretells about two thirds of the
-    variance of the vertical shift, one to five frames ahead. Here a linear map and a small network do, both zero at first.
+    variance of the vertical shift, one to five frames ahead. Here a linear map and a small network do, both zero at first
+    and fitted by regression (``training/sway.py``); no gradient comes from the images.
     """
 
     def __init__(self, steps: int) -> None:
@@ -159,7 +160,7 @@ class WarpHead(nn.Module):
         gate = motion_gate(flows[:, -2:]) if self.gated else torch.ones_like(prior[:, :1])
         paths = extrapolate(gate * (prior + FLOW_UNIT * self._local(self.velocity(d).float())), max(steps))
         if self.sway is not None:
-            shifts = self.sway(jolts)
+            shifts = self.sway(jolts).detach()  # learnt by regression: images would teach it what clips look like
             paths = [path + gate * shifts[:, i, :, None, None] for i, path in enumerate(paths)]
         shared = self.trunk.shared(d)
         futures, motions = [], []
