@@ -32,7 +32,12 @@ def table(
     ],
     data: Annotated[
         list[str],
-        typer.Option("--data", "-d", help="a SOURCE, a folder of sequences, or a data set (caltech:FOLDER); may be given again", show_default=False),
+        typer.Option(
+            "--data",
+            "-d",
+            help="a SOURCE, a folder of sequences, or a data set (caltech:FOLDER); may be given again",
+            show_default=False,
+        ),
     ],
     split: Annotated[
         str | None, typer.Option("--split", help="of the folder's splits.json, such as val", show_default="all sequences")

@@ -1,4 +1,4 @@
-"""Data sets as they are downloaded, beside plain SOURCEs: "caltech:FOLDER?split=test", and "...#NAME" for one recording of it."""
+"""Data sets as they are downloaded, beside plain SOURCEs: "caltech:FOLDER?split=test", "...#NAME" for one of its recordings."""
 
 from __future__ import annotations
 
@@ -42,18 +42,22 @@ def open_data_set(text: str) -> dict[str, Source]:
     Raises SourceError for data that are missing or partial, ConfigError for an unknown option.
     """
     text = expand(text)
-    recordings = find_recordings(text, "test")
-    above = Path(os.path.commonpath([str(Path(r.name).parent) for r in recordings]))
-    names = [Path(r.name).relative_to(above).as_posix() for r in recordings]
-    return {name: DataSetSource(r, f"{text}#{name}") for r, name in zip(recordings, names, strict=True)}
+    return {name: DataSetSource(recording, f"{text}#{name}") for name, recording in _recordings(text).items()}
 
 
 def open_sequence(text: str) -> Source:
-    """A SOURCE, or the recording of a data set that a ``DataSetSource`` has as its name."""
+    """A SOURCE, or the recording of a data set that a ``DataSetSource`` has as its name; no other one is opened."""
     if not is_data_set(text):
         return open_source(text)
     place, _, name = text.partition("#")
-    found = open_data_set(place)
+    found = _recordings(place)
     if name not in found:
         raise SourceError(f"{place} has no recording {name}")
-    return found[name]
+    return DataSetSource(found[name], text)
+
+
+def _recordings(text: str) -> dict[str, Recording]:
+    """The recordings of a data set by their names below the folder, found but not opened."""
+    recordings = find_recordings(text, "test")
+    above = Path(os.path.commonpath([str(Path(r.name).parent) for r in recordings]))
+    return {Path(r.name).relative_to(above).as_posix(): r for r in recordings}

@@ -74,8 +74,9 @@ def _from_checkpoint(checkpoint: Path, name: str) -> Entry:
 def find_sequences(texts: list[str], split: str | None = None) -> tuple[dict[str, Source], dict[str, str]]:
     """The sources behind --data, by a short name, and those of a folder that hold no frames, with the reason.
 
-    Each text is a SOURCE, a data set as downloaded ("caltech:FOLDER") or a folder of sequences; of such a folder, ``split`` takes the names that its splits.json has
-    under that key. Raises SourceError for a SOURCE that cannot be opened, ConfigError for an unknown split.
+    Each text is a SOURCE, a data set as downloaded ("caltech:FOLDER") or a folder of sequences; of such a folder,
+    ``split`` takes the names that its splits.json has under that key. Raises SourceError for a SOURCE that cannot be
+    opened, ConfigError for an unknown split.
     """
     found: dict[str, Source] = {}
     left_out: dict[str, str] = {}
