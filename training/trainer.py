@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from training import checkpoint
@@ -89,7 +89,7 @@ class Trainer:
         return recipe.lr_end + (base - recipe.lr_end) * 0.5 * (1 + float(np.cos(np.pi * min(1.0, done))))
 
     def learn(self, batch: dict[str, Tensor]) -> dict[str, float]:
-        """One update of one network. Raises ModelError, before any weight moves, when a loss is not finite."""
+        """One update of one network. Raises ModelError, before any weight moves, when a loss or gradient is not finite."""
         recipe, (phase, which) = self.recipe, self.phase()
         rng = np.random.default_rng((recipe.seed, self.step, 1))
         # noise too depends on the step alone: a resumed run goes on exactly, and each process draws its own
@@ -114,9 +114,12 @@ class Trainer:
             self.scaler.scale(total).backward()
         if self.world > 1:
             average_gradients(network)
+        self.scaler.unscale_(optimizer)
+        norm = get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
+        if not (self.scaler.is_enabled() or torch.isfinite(norm)):
+            raise self.not_finite(terms, f"the gradient of the {which}")
         if recipe.clip_norm is not None:
-            self.scaler.unscale_(optimizer)
-            clip_grad_norm_(network.parameters(), recipe.clip_norm)
+            clip_grads_with_norm_(network.parameters(), recipe.clip_norm, norm)
         self.scaler.step(optimizer)  # fp16: left out when a gradient overflowed
         self.scaler.update()
         if self.ema is not None and which == "generator":
@@ -124,13 +127,13 @@ class Trainer:
         self.step += 1
         return terms
 
-    def not_finite(self, terms: dict[str, float]) -> ModelError:
-        """What to say of a loss that is NaN or infinite."""
+    def not_finite(self, terms: dict[str, float], what: str = "the loss") -> ModelError:
+        """What to say of a loss or a gradient that is NaN or infinite."""
         shown = ", ".join(f"{name} {value:g}" for name, value in terms.items())
         last = self.out / "last.pt"
         good = f"last good checkpoint: {last}" if last.is_file() else "no checkpoint was written yet"
         return ModelError(
-            f"step {self.step}: the loss is not finite ({shown}); {good}. Try a smaller lr, clip_norm, or precision=fp32"
+            f"step {self.step}: {what} is not finite ({shown}); {good}. Try a smaller lr, clip_norm, or precision=fp32"
         )
 
     def save(self, name: str = "last.pt") -> Path:

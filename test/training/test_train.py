@@ -235,6 +235,17 @@ def test_a_loss_that_is_not_finite_stops_with_the_step_the_term_and_the_last_che
         trainer.learn(batch)
 
 
+def test_a_gradient_that_is_not_finite_spoils_no_weight(tmp_path: Path) -> None:
+    """As bf16 kernels can make one of a loss that is finite: the next checkpoint would hold the spoilt weights."""
+    trainer = Trainer(recipe(), tmp_path)
+    generator = trainer.networks["generator"]
+    next(generator.parameters()).register_hook(lambda gradient: gradient * float("inf"))
+    weights = {k: v.clone() for k, v in generator.named_parameters()}
+    with pytest.raises(ModelError, match=r"step 0: the gradient of the generator is not finite \(mae [0-9.]+\); no checkpoint"):
+        trainer.learn(next(batches(load_data(recipe())[0], trainer)))
+    assert same(weights, dict(generator.named_parameters()))
+
+
 def test_two_processes_do_what_one_does_with_all_their_windows(tmp_path: Path) -> None:
     """Gradients of two gloo processes agree with those of one process: the same weights after SGD steps."""
     path = tmp_path / "recipe.yaml"
