@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 
 from training import checkpoint
+from training.datasets.layouts import READERS
 from training.recipe import Recipe
 from vidpred_ros.errors import ConfigError, ModelError
 from vidpred_ros.models import CARD, MODEL_ID, RECIPE, WEIGHTS, ModelCard, Training, read_card
@@ -57,7 +58,7 @@ def release(path: Path, out: Path, licence: str) -> ModelCard:
         training=Training(
             recipe=state.get("name") or out.name,
             steps=state["step"],
-            data=[text.rsplit("/", 1)[-1] for text in recipe.data.train],
+            data=[name_of(text) for text in recipe.data.train],
             licence=licence,
             seed=recipe.seed,
         ),
@@ -67,3 +68,12 @@ def release(path: Path, out: Path, licence: str) -> ModelCard:
     (out / CARD).write_text(yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False, width=100))
     (out / RECIPE).write_text(yaml.safe_dump(state["recipe"], sort_keys=False, width=100, default_flow_style=None))
     return card
+
+
+def name_of(text: str) -> str:
+    """What a card calls a training source: a data set, or the last part of a path; no folder of this machine."""
+    place, mark, options = text.partition("?")
+    name = place.partition(":")[0]
+    if name not in READERS:
+        name = place.rstrip("/").rpartition("/")[2]
+    return name + mark + options

@@ -88,9 +88,9 @@ def validate(network: nn.Module, sequences: list[Sequence], recipe: Recipe) -> t
     strips: dict[str, Image] = {}
     for name, sequence in zip(short_names(sequences), sequences, strict=True):
         frames = sequence.frames[:: stride_for(sequence.rate_hz, recipe.data.period)]
-        starts = np.linspace(0, len(frames) - WINDOW - wanted[-1], WINDOWS).round().astype(int)
+        starts = np.unique(np.linspace(0, len(frames) - WINDOW - wanted[-1], WINDOWS).round().astype(int))
         got: dict[str, list[float]] = {}
-        for number, start in enumerate(sorted(set(starts.tolist()))):
+        for start in starts:
             clip = np.ascontiguousarray(frames[start : start + WINDOW])
             images, flows = window_inputs(clip, recipe.network.needs_flows)
             flows = None if flows is None else flows.to(device)
@@ -101,7 +101,7 @@ def validate(network: nn.Module, sequences: list[Sequence], recipe: Recipe) -> t
                 for metric in SCORED:
                     if values[metric] is not None:
                         got.setdefault(f"{metric}@{k}", []).append(values[metric])
-            if number == WINDOWS // 2:
+            if start == starts[len(starts) // 2]:
                 columns = [np.concatenate([clip[-1], clip[-1]])]
                 columns += [np.concatenate([real, guess]) for real, guess in zip(true, futures, strict=True)]
                 strips[name] = np.concatenate(columns, axis=1)
