@@ -172,13 +172,16 @@ def test_half_precision_with_scaled_gradients_learns_about_the_same(tmp_path: Pa
 
 @pytest.mark.parametrize("kind", ["checkpoint", "model"])
 def test_a_run_may_start_with_other_weights(tmp_path: Path, tiny_model: Path, kind: str) -> None:
-    settings = {"width": 0.1, "head": "warp", "motion_prior": "dis", "rollout": "direct", "max_steps": 5}
+    settings: dict[str, Any] = {
+        "width": 0.1, "head": "warp", "motion_prior": "dis", "rollout": "direct", "max_steps": 5
+    }
     if kind == "checkpoint":
         init = run(recipe(network=settings, steps=1), tmp_path / "first")
         wanted = checkpoint.load(init)["released"]
     else:
         from safetensors.torch import load_file
 
+        settings |= {"sway": True}  # as the tiny model has it
         init, wanted = tiny_model, load_file(tiny_model / "weights.safetensors")
     trainer = Trainer(recipe(network=settings, init=str(init)), tmp_path / "second")
     got = trainer.networks["generator"].state_dict()
