@@ -47,20 +47,25 @@ TopicOption = Annotated[
 ]
 
 
+def frames_bar(console: Console) -> Progress:
+    """A progress bar that counts frames, with the time that is gone and that is left."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("frames"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
 def watch(console: Console, total: int, text: str) -> Any:
     """A wrapper for the frames of a source that draws a progress bar while they are read."""
 
     def watched(frames: Iterable[Any]) -> Iterator[Any]:
-        columns = (
-            TextColumn(text),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("frames"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=console) as progress:
-            yield from progress.track(frames, total=total)
+        with frames_bar(console) as progress:
+            yield from progress.track(frames, total=total, description=text)
 
     return watched
 

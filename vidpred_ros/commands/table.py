@@ -9,16 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
-from vidpred_ros.commands.common import EngineOption, StepsOption, command_line, print_files
+from vidpred_ros.commands.common import EngineOption, StepsOption, command_line, frames_bar, print_files
 
 
 def table(
@@ -74,15 +66,7 @@ def table(
 
     console = Console()
     command = command_line()
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("frames"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
+    with frames_bar(console) as progress:
         task = progress.add_task("preparing", total=None)
 
         def show(done: int, total: int, text: str) -> None:
