@@ -102,8 +102,8 @@ class Sway(nn.Module):
     """Where the camera will have turned to, beyond its present turning, from the last ``JOLTS`` changes of its motion.
 
     A car's body rocks on its springs at one to two Hz, so that much of what looks like a random jolt to the next frame
-    follows from the jolts before: over KITTI's drives a linear regression on six of them foretells about two thirds of the
-    variance of the vertical shift, one to five frames ahead. Here a linear map and a small network do, both zero at first
+    follows from the jolts before: a linear regression on six of them, fitted to three KITTI sequences, foretold about 70 % of
+    the variance of a fourth's vertical shift, one to five frames ahead. Here a linear map and a small network do, both zero at first
     and fitted by regression (``training/sway.py``); no gradient comes from the images.
     """
 
