@@ -11,7 +11,7 @@ def test_step_k_lies_k_periods_after_the_source():
     assert [(h.step, h.stamp_ns) for h in horizons] == [(1, 1_100), (2, 1_200), (3, 1_300)]
     for horizon, frame in zip(horizons, frames, strict=True):
         np.testing.assert_array_equal(horizon.frame, frame)
-        assert horizon.labels is None and horizon.entropy is None and horizon.probabilities is None
+        assert horizon.labels is None and horizon.entropy is None and horizon.confidence is None
 
 
 def test_stamps_of_today_stay_exact():

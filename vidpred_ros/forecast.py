@@ -18,7 +18,7 @@ class Horizon:
     frame: NDArray[np.uint8] | None = None  # HxWx3 RGB
     labels: NDArray[np.uint8] | None = None  # HxW class ids
     entropy: NDArray[np.float32] | None = None  # HxW, nats
-    probabilities: NDArray[np.float32] | None = None  # CxHxW, sums to 1 over C
+    confidence: NDArray[np.float32] | None = None  # HxW, probability of `labels`
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,9 @@ class Forecast:
     period_ns: int  # time between horizons
     horizons: tuple[Horizon, ...]
     latency_ms: Mapping[str, float] = field(default_factory=dict)
+    #: Class name to HxW float32: the share of sampled futures in which a pixel is of that class at some horizon.
+    occupancy: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    samples: NDArray[np.uint8] | None = None  # NxKxHxW label maps: the sampled futures themselves
 
 
 def horizons_from_frames(frames: NDArray[np.uint8], source_stamp_ns: int, period_ns: int) -> tuple[Horizon, ...]:

@@ -7,7 +7,7 @@ import os
 import sys
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -47,7 +47,7 @@ class ModelCard(BaseModel):
     parameters: int = Field(gt=0)
     size: tuple[Side, Side]  # (height, width) of input and output frames
     period: float = Field(gt=0)  # seconds between the frames of a window
-    window: Literal[8] = 8  # three lateral blocks halve time from 8 to 1
+    window: Annotated[int, Field(ge=1, le=8)] = 8  # newest frames or label maps that it sees
     classes: list[str] = []  # of label maps; empty: the model predicts frames only
     normalisation: str = "RGB, uint8 divided by 255"
     training: Training

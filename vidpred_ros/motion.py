@@ -30,3 +30,14 @@ class DisFlow:
 def gray(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """HxWx3 RGB to HxW luminance, what ``DisFlow`` compares."""
     return cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+
+
+def move_labels(labels: NDArray[np.uint8], flow: NDArray[np.float32], steps: float) -> NDArray[np.uint8]:
+    """The label map ``steps`` frames later if every pixel keeps its backward flow (HxWx2, pixels per frame).
+
+    Sampled at p + steps * flow(p) by nearest neighbour, the border repeated.
+    """
+    height, width = labels.shape
+    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
+    where = np.stack([columns, rows], axis=-1) + np.float32(steps) * flow
+    return cv2.remap(labels, where, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)

@@ -51,6 +51,11 @@ CLASS_NAMES: tuple[str, ...] = (
     BICYCLE,
 ) = range(len(CLASS_NAMES))
 
+#: The classes that move by themselves: the eight of the future-segmentation protocol (Luc 2018).
+MOVING: tuple[int, ...] = (PERSON, RIDER, CAR, TRUCK, BUS, TRAIN, MOTORCYCLE, BICYCLE)
+#: What a planner wants to know the whereabouts of.
+OCCUPANTS: tuple[int, ...] = (PERSON, RIDER, CAR)
+
 # The colours of the Cityscapes benchmark (Cordts et al., CVPR 2016), RGB, one row for each train id.
 PALETTE: NDArray[np.uint8] = np.array(
     [

@@ -118,6 +118,123 @@ class StochasticConfig(_Recursive):
         return self.latent
 
 
+#: Classes of a label map (Cityscapes train ids).
+CLASSES = 19
+
+
+class _Labels(BaseModel):
+    """What holds for every network of the label-map side (Lee 2021, HVP)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_steps: int = Field(1, ge=1, le=1000)  # of one call; a network of single frames has no other step
+
+    @property
+    def rollout(self) -> Literal["recursive"]:
+        return "recursive"
+
+    @property
+    def noise_channels(self) -> int:
+        return 0
+
+    @property
+    def needs_flows(self) -> bool:
+        return False
+
+    @property
+    def streams(self) -> bool:
+        return False
+
+
+class SegmenterConfig(_Labels):
+    """Settings of the segmenter: a frame's label map from an ImageNet backbone and a light decoder (ours)."""
+
+    kind: Literal["segmenter"]
+    backbone: Literal["efficientnet_lite0"] = "efficientnet_lite0"
+    features: int = Field(64, ge=8, multiple_of=8)  # channels of the decoder
+    classes: int = Field(CLASSES, ge=2, le=255)
+
+
+class StructureConfig(_Labels):
+    """Settings of the structure generator SVG-extend (Lee 2021, section 2.1 and tables B to E), and what we add to it."""
+
+    kind: Literal["structure"]
+    form: Literal["svg", "lstm", "cnn"] = "svg"  # section 5: lstm has no stochastic part, cnn no recurrence either
+    space: Literal["labels", "soft", "rgb"] = "labels"  # what one step hands to the next (section 5: discretisation)
+    classes: int = Field(CLASSES, ge=2, le=255)
+    size: tuple[int, int] = (128, 256)  # (height, width)
+    scale: Literal[8, 16, 32] = 8  # the recurrent state is this much smaller than the label map
+    width: float = Field(1.0, gt=0, le=4)  # factor on every channel count of tables B to E
+    context: int = Field(4, ge=2, le=8)  # label maps that it sees
+    motion_prior: Literal["none", "dis"] = "none"  # dis: labels moved by the classical flow of the frames (ours)
+    max_steps: int = Field(10, ge=1, le=1000)
+
+    @model_validator(mode="after")
+    def _scale_divides_size(self) -> StructureConfig:
+        if self.size[0] % self.scale or self.size[1] % self.scale:
+            raise ValueError("size: {}x{} is no multiple of scale ({})".format(*self.size, self.scale))
+        if self.motion_prior == "dis" and self.space == "rgb":
+            raise ValueError("motion_prior 'dis' moves label maps: it needs space 'labels' or 'soft'")
+        return self
+
+    @property
+    def channels(self) -> int:
+        """Channels of one step's input and output: classes, or the colours of a frame."""
+        return 3 if self.space == "rgb" else self.classes
+
+    @property
+    def noise_channels(self) -> int:
+        return self.noise_shape[0]
+
+    @property
+    def noise_shape(self) -> tuple[int, int, int]:
+        """Shape of z for one step: (channels, height, width); no channels for a form without noise."""
+        channels = max(4, round(128 * self.width)) if self.form == "svg" else 0
+        return channels, self.size[0] // self.scale, self.size[1] // self.scale
+
+    @property
+    def needs_flows(self) -> bool:
+        return self.motion_prior == "dis"
+
+
+class S2SConfig(_Labels):
+    """Settings of the future-segmentation baseline S2S (Luc 2017): deterministic, multi-scale, dilated, autoregressive."""
+
+    kind: Literal["s2s"]
+    classes: int = Field(CLASSES, ge=2, le=255)
+    size: tuple[int, int] = (128, 256)  # (height, width)
+    context: int = Field(4, ge=2, le=8)  # label maps that it sees
+    width: float = Field(1.0, gt=0, le=4)  # factor on the feature maps
+    max_steps: int = Field(10, ge=1, le=1000)
+
+
+class EdgesConfig(_Labels):
+    """Settings of the edge generator (Lee 2021, appendix C.2; Nazeri 2019): instance boundaries of a label map."""
+
+    kind: Literal["edges"]
+    classes: int = Field(CLASSES, ge=2, le=255)
+    width: float = Field(1.0, gt=0, le=4)  # factor on channels (64, 128, 256)
+    blocks: int = Field(8, ge=1)  # residual blocks
+
+
+class PixelsConfig(_Labels):
+    """Settings of the pixel generator (Lee 2021, section 2.2, equation 3; Wang 2018, vid2vid)."""
+
+    kind: Literal["pixels"]
+    classes: int = Field(CLASSES, ge=2, le=255)
+    edges: bool = False  # whether a boundary map goes in beside each label map
+    past: int = Field(4, ge=1, le=8)  # tau: 5 for KITTI, 4 for Cityscapes
+    width: float = Field(1.0, gt=0, le=4)  # factor on the channels
+    downsamplings: int = Field(3, ge=1, le=5)
+    blocks: int = Field(9, ge=1)  # residual blocks
+
+
+#: The families of networks: those that predict frames from frames, and those of the label-map side.
+FRAME_KINDS = ("hierarchical", "multiscale", "stochastic")
+LABEL_KINDS = ("segmenter", "structure", "s2s", "edges", "pixels")
+KINDS = FRAME_KINDS + LABEL_KINDS
+
+
 def _kind(value: Any) -> Any:
     """The tag of a config; the first models were all hierarchical and their cards do not say so."""
     return value.get("kind", "hierarchical") if isinstance(value, dict) else getattr(value, "kind", None)
@@ -126,10 +243,15 @@ def _kind(value: Any) -> Any:
 NetworkConfig = Annotated[
     Annotated[HierarchicalConfig, Tag("hierarchical")]
     | Annotated[MultiScaleConfig, Tag("multiscale")]
-    | Annotated[StochasticConfig, Tag("stochastic")],
+    | Annotated[StochasticConfig, Tag("stochastic")]
+    | Annotated[SegmenterConfig, Tag("segmenter")]
+    | Annotated[StructureConfig, Tag("structure")]
+    | Annotated[S2SConfig, Tag("s2s")]
+    | Annotated[EdgesConfig, Tag("edges")]
+    | Annotated[PixelsConfig, Tag("pixels")],
     Discriminator(
         _kind,
         custom_error_type="unknown_kind",
-        custom_error_message="expected keys of a network with kind: hierarchical, multiscale or stochastic",
+        custom_error_message="expected keys of a network with kind: " + ", ".join(KINDS),
     ),
 ]
