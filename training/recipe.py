@@ -9,10 +9,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vidpred_ros.errors import ConfigError
-from vidpred_ros.networks.config import NetworkConfig
+from vidpred_ros.networks.config import KINDS, LABEL_KINDS, WINDOW, NetworkConfig
 
-#: The families of networks.
-KINDS = ("hierarchical", "multiscale", "stochastic")
+#: Networks that are trained against a discriminator, in the papers' forms of them.
+WITH_DISCRIMINATOR = ("hierarchical", "multiscale", "edges", "pixels")
+#: Networks that have one input size.
+OF_ONE_SIZE = ("stochastic", "structure", "s2s")
 RECIPES = Path(__file__).parent / "recipes"
 
 
@@ -82,6 +84,10 @@ class StochasticLoss(Strict):
     vgg_crop: tuple[Side, Side] | None = None  # VGG terms on a random crop of this size, to save time; None: whole frame
 
 
+#: The losses of each family of networks: one class for each kind.
+Loss = Annotated[HierarchicalLoss | MultiScaleLoss | StochasticLoss, Field(discriminator="kind")]
+
+
 class Adversarial(Strict):
     """The phases in which a discriminator takes part; without them the generator learns alone."""
 
@@ -99,7 +105,7 @@ class Recipe(Strict):
 
     network: NetworkConfig
     data: Data
-    loss: Annotated[HierarchicalLoss | MultiScaleLoss | StochasticLoss, Field(discriminator="kind")]
+    loss: Loss
     adversarial: Adversarial | None = None
     init: str | None = None  # a checkpoint or a released model whose weights the generator starts with
     steps: int = Field(ge=0)
@@ -138,10 +144,13 @@ class Recipe(Strict):
                 raise ValueError(f"data.{name}: {low} is above {high}")
         if self.loss.kind != self.network.kind:
             raise ValueError(f"loss.kind: {self.loss.kind}, but the network is {self.network.kind}")
-        if self.network.kind == "stochastic" and (self.network.size != self.data.size or self.data.patch):
-            raise ValueError(f"network.size: data.size must be the same, {self.network.size}, without data.patch")
-        if self.network.kind == "stochastic" and self.adversarial is not None:
-            raise ValueError("adversarial: a stochastic network has no discriminator")
+        kind, size = self.network.kind, getattr(self.network, "size", self.data.size)
+        if kind in OF_ONE_SIZE and (size != self.data.size or self.data.patch):
+            raise ValueError(f"network.size: data.size must be the same, {size}, without data.patch")
+        if kind in LABEL_KINDS and self.data.patch:
+            raise ValueError("data.patch: label maps are trained on whole; data.crop takes a random part of them")
+        if kind not in WITH_DISCRIMINATOR and self.adversarial is not None:
+            raise ValueError(f"adversarial: a {kind} network has no discriminator")
         if self.futures_per_step > self.network.max_steps:
             raise ValueError("futures_per_step is larger than network.max_steps")
         if self.batch % self.accumulate:
@@ -156,8 +165,17 @@ class Recipe(Strict):
         return self.steps + (self.adversarial.warmup_steps + self.adversarial.steps if self.adversarial else 0)
 
     @property
+    def context(self) -> int:
+        """Frames or label maps that the network sees."""
+        if self.network.kind == "structure" or self.network.kind == "s2s":
+            return self.network.context
+        if self.network.kind == "pixels":
+            return self.network.past
+        return 1 if self.network.kind in LABEL_KINDS else WINDOW
+
+    @property
     def futures(self) -> int:
-        """Future frames that a training clip needs."""
+        """Future frames or label maps that a training clip needs."""
         if self.network.kind == "hierarchical" and self.network.rollout == "direct":
             return self.network.max_steps
         if self.network.kind == "multiscale":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Protocol
 
 import numpy as np
@@ -26,22 +27,27 @@ class Task(Protocol):
         """The weighted terms, by name, whose sum is minimised over ``networks[which]`` now.
 
         ``batch`` has frames (B, 8 + K, 3, H, W) float32 in [0, 1] and, for a motion prior, flows (B, 8, 2, H, W) in
-        pixels. ``adversarial`` says whether the discriminator takes part in the generator's losses yet. Parameters of
+        pixels; for label maps, what the items of training/datasets/label_clips.py have. ``adversarial`` says whether the discriminator takes part in the generator's losses yet. Parameters of
         the other networks have requires_grad off. Draws come from ``rng`` and torch's generator, seeded by the step.
         """
         ...
 
 
+#: Module and class of what each kind of network learns.
+TASKS = {
+    "hierarchical": ("hierarchical", "HierarchicalTask"),
+    "multiscale": ("multiscale", "MultiScaleTask"),
+    "stochastic": ("stochastic", "StochasticTask"),
+    "segmenter": ("segmenter", "SegmenterTask"),
+    "structure": ("structure", "StructureTask"),
+    "s2s": ("s2s", "S2STask"),
+    "edges": ("edges", "EdgesTask"),
+    "pixels": ("pixels", "PixelsTask"),
+}
+
+
 def make_task(recipe: Recipe, device: torch.device) -> Task:
     """The task of a recipe's network, its networks on ``device``. Raises ModelError when VGG-16's weights are missing."""
-    if recipe.network.kind == "multiscale":
-        from training.tasks.multiscale import MultiScaleTask
-
-        return MultiScaleTask(recipe, device)
-    if recipe.network.kind == "stochastic":
-        from training.tasks.stochastic import StochasticTask
-
-        return StochasticTask(recipe, device)
-    from training.tasks.hierarchical import HierarchicalTask
-
-    return HierarchicalTask(recipe, device)
+    module, name = TASKS[recipe.network.kind]
+    task: Task = getattr(import_module(f"training.tasks.{module}"), name)(recipe, device)
+    return task
