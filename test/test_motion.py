@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vidpred_ros.motion import DisFlow, gray
+from vidpred_ros.motion import DisFlow, carry_labels, gray, move_labels
 
 
 @pytest.mark.parametrize(("dx", "dy"), [(3, 0), (-2, 1), (0, -4)])
@@ -17,3 +17,34 @@ def test_flow_points_back_to_where_a_texture_was(dx: int, dy: int) -> None:
     inner = flow[16:-16, 16:-16].reshape(-1, 2)
     assert np.abs(np.median(inner, axis=0) - [-dx, -dy]).max() < 0.05
     assert np.abs(inner - [-dx, -dy]).mean() < 0.2
+
+
+def test_label_maps_follow_the_flow() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 19, (20, 30), dtype=np.uint8)
+    flow = rng.normal(0, 2, (20, 30, 2)).astype(np.float32)
+    for steps in (1.0, 2.5):
+        expected = np.empty_like(labels)
+        for y in range(20):
+            for x in range(30):
+                column, row = np.rint([x + steps * flow[y, x, 0], y + steps * flow[y, x, 1]]).astype(int)
+                expected[y, x] = labels[np.clip(row, 0, 19), np.clip(column, 0, 29)]
+        # remap rounds places to 1/32 of a pixel first
+        assert (move_labels(labels, flow, steps) != expected).mean() < 0.03
+
+
+def test_a_uniform_flow_carries_labels_as_it_moves_them() -> None:
+    labels = np.random.default_rng(1).integers(0, 19, (16, 24), dtype=np.uint8)
+    flow = np.broadcast_to(np.float32([-2, 1]), (16, 24, 2)).copy()
+    carried = carry_labels(labels, flow, 3)
+    for k in (1, 2, 3):
+        np.testing.assert_array_equal(carried[k - 1], move_labels(labels, flow, k))
+
+
+def test_growth_goes_on_growing() -> None:
+    """Backward flow of a zoom about the centre: after k steps the picture is larger by factor**k, not by 1 + k*(factor-1)."""
+    rows, columns = np.mgrid[0:65, 0:65].astype(np.float32) - 32
+    flow = np.stack([columns, rows], -1) * np.float32(1 / 1.25 - 1)
+    disc = (rows**2 + columns**2 < 8**2).astype(np.uint8)
+    area = carry_labels(disc, flow, 4)[3].sum()
+    assert area == pytest.approx(np.pi * (8 * 1.25**4) ** 2, rel=0.05)
