@@ -7,7 +7,7 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,13 @@ from vidpred_ros.window import FrameWindow, Window, stride_for
 
 #: Wraps what is read, an item for each frame, for a progress bar.
 Watch = Callable[[Iterable[Any]], Iterable[Any]]
+
+
+class Geometry(Protocol):
+    """What decides which windows there are: a predictor of frames or of label maps has it."""
+
+    size: tuple[int, int]  # (height, width) of a window's frames
+    period_s: float
 
 
 class NoWindowError(SourceError):
@@ -62,27 +69,37 @@ def windows(source: Source, predictor: Predictor, length: int, watch: Watch = it
     Every frame of the source is read and none is skipped for lack of time; only a gap, a backward stamp or a changed
     size starts anew, as in the node.
     """
-    yield from _windows_of(watch(source), FrameWindow(predictor.period_s, length), predictor.size, 0)
+    yield from _windows_of(watch(source), FrameWindow(predictor.period_s, length), _at(predictor.size), 0)
 
 
 def windows_of_all_phases(
-    source: Source, predictor: Predictor, length: int, watch: Watch = iter
+    source: Source,
+    predictor: Geometry,
+    length: int,
+    watch: Watch = iter,
+    convert: Callable[[SourceFrame], Any] | None = None,
 ) -> Iterator[tuple[int, Window]]:
     """``windows`` once for each phase, which is yielded too: frames 0, n, 2n ... first, then 1, n + 1, 2n + 1 ...
 
     A camera faster than the model gives as many windows as it can. One phase comes after the other because a predictor
-    that streams would have to start anew at each change; their windows differ in epoch.
+    that streams would have to start anew at each change; their windows differ in epoch. ``convert`` makes what the window
+    keeps of a frame; None: the image at the predictor's size.
     """
+    convert = convert or _at(predictor.size)
     window = FrameWindow(predictor.period_s, length)
     passes = ((phase, frame) for phase in range(phases(source, predictor.period_s)) for frame in source)
     for phase, frames in groupby(watch(passes), key=itemgetter(0)):
         window.reset()
-        for full in _windows_of((frame for _, frame in frames), window, predictor.size, phase):
+        for full in _windows_of((frame for _, frame in frames), window, convert, phase):
             yield phase, full
 
 
+def _at(size: tuple[int, int]) -> Callable[[SourceFrame], Any]:
+    return lambda frame: crop_and_resize(frame.image, size)
+
+
 def _windows_of(
-    frames: Iterable[SourceFrame], window: FrameWindow, size: tuple[int, int], phase: int
+    frames: Iterable[SourceFrame], window: FrameWindow, convert: Callable[[SourceFrame], Any], phase: int
 ) -> Iterator[Window]:
     late = phase
     for frame in frames:
@@ -94,7 +111,7 @@ def _windows_of(
         if late > 0:  # the window is empty and takes any frame: it begins this many later
             late -= 1
             continue
-        window.push(frame.stamp_ns, crop_and_resize(frame.image, size))
+        window.push(frame.stamp_ns, convert(frame))
         full = window.window()
         if full is not None:
             yield full
@@ -131,7 +148,7 @@ def replay(
         raise no_window(source, predictor, length + steps)
 
 
-def no_window(source: Source, predictor: Predictor, length: int) -> NoWindowError:
+def no_window(source: Source, predictor: Geometry, length: int) -> NoWindowError:
     """What to say when a source has no window of ``length`` frames."""
     return NoWindowError(
         f"{source.name}: {len(source)} frames at {source.rate_hz:g} Hz hold no run of {length} frames "
