@@ -58,3 +58,12 @@ def carry_labels(labels: NDArray[np.uint8], flow: NDArray[np.float32], steps: in
         where = where + (flow if k == 0 else cv2.remap(flow, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
         carried[k] = cv2.remap(labels, where, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
     return carried
+
+
+def guessed_labels(labels: NDArray[np.uint8], flows: NDArray[np.float32], steps: int) -> NDArray[np.uint8]:
+    """What a motion prior makes of T label maps (T x H x W) and their backward flows (T x H x W x 2): T - 1 + steps maps.
+
+    Each map but the last moved on by one frame, then the last one by 1..steps frames.
+    """
+    moved = [move_labels(one, flow, 1) for one, flow in zip(labels[:-1], flows[:-1], strict=True)]
+    return np.stack(moved + [move_labels(labels[-1], flows[-1], k) for k in range(1, steps + 1)])
