@@ -341,7 +341,7 @@ class StructureGenerator(nn.Module):
     def one_hot(self, labels: Tensor) -> Tensor:
         """Integer maps (B, H, W) -> (B, classes, H, W) float32; by comparison, which every runtime does well."""
         classes = torch.arange(self.config.classes, dtype=torch.int32, device=labels.device)
-        return (labels.to(torch.int32)[:, None] == classes[:, None, None]).float()
+        return (labels.to(torch.int32)[..., None] == classes).float().permute(0, 3, 1, 2)
 
     def _observed(self, maps: Tensor) -> Tensor:
         """What the encoder sees of the maps of one time."""
@@ -350,7 +350,7 @@ class StructureGenerator(nn.Module):
     def _handed_on(self, logits: Tensor) -> Tensor:
         """What the next step sees of a step's output."""
         if self.config.space == "labels":
-            return self.one_hot(logits.argmax(dim=1))
+            return self.one_hot(logits.permute(0, 2, 3, 1).argmax(dim=-1))
         return logits.softmax(dim=1) if self.config.space == "soft" else logits
 
     def _guess(self, moved: Tensor | None, flow: Tensor | None) -> Tensor | None:
