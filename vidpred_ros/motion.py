@@ -66,4 +66,4 @@ def guessed_labels(labels: NDArray[np.uint8], flows: NDArray[np.float32], steps:
     Each map but the last moved on by one frame, then the last one by 1..steps frames.
     """
     moved = [move_labels(one, flow, 1) for one, flow in zip(labels[:-1], flows[:-1], strict=True)]
-    return np.stack(moved + [move_labels(labels[-1], flows[-1], k) for k in range(1, steps + 1)])
+    return np.stack([*moved, *carry_labels(labels[-1], flows[-1], steps)])
