@@ -84,8 +84,25 @@ class StochasticLoss(Strict):
     vgg_crop: tuple[Side, Side] | None = None  # VGG terms on a random crop of this size, to save time; None: whole frame
 
 
+class StructureLoss(Strict):
+    """Lee 2021 (HVP), equation 1: beta of the divergence. What else is here is ours."""
+
+    kind: Literal["structure"]
+    beta: float = Field(5e-4, ge=0)
+    closed: bool = False  # True: after the context a map is made from those that the network made, as in a forecast
+    moving: float = Field(1.0, gt=0)  # weight of the pixels of classes that move by themselves; the others have 1
+
+
+class S2SLoss(Strict):
+    """Luc 2017: weights of the l1 and the gradient difference loss, each at both scales."""
+
+    kind: Literal["s2s"]
+    l1: float = Field(1.0, ge=0)
+    gdl: float = Field(1.0, ge=0)
+
+
 #: The losses of each family of networks: one class for each kind.
-Loss = Annotated[HierarchicalLoss | MultiScaleLoss | StochasticLoss, Field(discriminator="kind")]
+Loss = Annotated[HierarchicalLoss | MultiScaleLoss | StochasticLoss | StructureLoss | S2SLoss, Field(discriminator="kind")]
 
 
 class Adversarial(Strict):
