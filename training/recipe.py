@@ -101,8 +101,35 @@ class S2SLoss(Strict):
     gdl: float = Field(1.0, ge=0)
 
 
+class EdgesLoss(Strict):
+    """Lee 2021, equation 9; EdgeConnect's feature matching and plain cross-entropy as settings. Adversarial.weight is of eq. 9."""
+
+    kind: Literal["edges"]
+    features: float = Field(10.0, ge=0)  # feature matching (Nazeri 2019); 0: equation 9 alone
+    bce: float = Field(0.0, ge=0)  # cross-entropy with the true boundaries (ours): all that ``steps`` without an adversary learn by
+
+
+class PixelsLoss(Strict):
+    """Lee 2021, equations 4 to 6, with vid2vid's weights (Wang 2018: lambda_feat, lambda_F, lambda_T are 10)."""
+
+    kind: Literal["pixels"]
+    frames: int = Field(6, ge=1)  # of a clip that are made one after the other, each from those made before
+    gan: Literal["log", "squares"] = "log"  # equations 4 and 5; squares: vid2vid's default
+    scales: int = Field(2, ge=1, le=4)  # sizes of the picture that the discriminators see (1 for 64x64)
+    features: float = Field(10.0, ge=0)  # feature matching
+    vgg: float = Field(10.0, ge=0)  # VGG-16 as in Shouno 2020 (vid2vid: VGG-19 with weights of its own)
+    vgg_crop: tuple[Side, Side] | None = None  # VGG terms on a random crop of this size, to save time; None: whole frame
+    flow: float = Field(10.0, ge=0)  # predicted flow against the clip's classical flow (vid2vid: FlowNet2's)
+    warp: float = Field(10.0, ge=0)  # frames moved by flow against the next frame
+    hallucinated: bool = True  # whether the hallucinated frame by itself is compared and judged too
+    mae: float = Field(0.0, ge=0)  # L1 (ours)
+
+
 #: The losses of each family of networks: one class for each kind.
-Loss = Annotated[HierarchicalLoss | MultiScaleLoss | StochasticLoss | StructureLoss | S2SLoss, Field(discriminator="kind")]
+Loss = Annotated[
+    HierarchicalLoss | MultiScaleLoss | StochasticLoss | StructureLoss | S2SLoss | EdgesLoss | PixelsLoss,
+    Field(discriminator="kind"),
+]
 
 
 class Adversarial(Strict):
@@ -168,6 +195,10 @@ class Recipe(Strict):
             raise ValueError("data.patch: label maps are trained on whole; data.crop takes a random part of them")
         if kind not in WITH_DISCRIMINATOR and self.adversarial is not None:
             raise ValueError(f"adversarial: a {kind} network has no discriminator")
+        if self.loss.kind == "edges" and self.steps and not self.loss.bce:
+            raise ValueError("steps: without an adversary edges learn by loss.bce, which is 0")
+        if self.network.kind == "pixels" and self.network.past + self.futures < 3:
+            raise ValueError("loss.frames: the video discriminator sees 3 frames, past and made ones together")
         if self.futures_per_step > self.network.max_steps:
             raise ValueError("futures_per_step is larger than network.max_steps")
         if self.batch % self.accumulate:
@@ -197,6 +228,8 @@ class Recipe(Strict):
             return self.network.max_steps
         if self.network.kind == "multiscale":
             return self.network.outputs  # the paper trains a single pass
+        if self.loss.kind == "pixels":
+            return self.loss.frames
         return self.futures_per_step
 
 

@@ -1,7 +1,7 @@
 """Adversarial losses on the logits of a discriminator, of any shape: the mean over all windows and patches.
 
 ``real`` are the logits of true futures, ``fake`` those of predicted ones. Each pair is a loss of the discriminator and
-one of the generator; they are computed in float32.
+one of the generator; they are computed in float32. ``LOSSES`` has the pairs that recipes may choose from.
 """
 
 from __future__ import annotations
@@ -34,3 +34,17 @@ def bce_generator(fake: Tensor) -> Tensor:
 def _bce(logits: Tensor, label: float) -> Tensor:
     logits = logits.float()
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))
+
+
+def squares_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Least squares (Mao 2017), the default of vid2vid: true patches towards 1, generated ones towards 0."""
+    return (real.float() - 1).pow(2).mean() + fake.float().pow(2).mean()
+
+
+def squares_generator(fake: Tensor) -> Tensor:
+    """Least squares: generated patches towards 1."""
+    return (fake.float() - 1).pow(2).mean()
+
+
+#: (of the discriminator, of the generator) by what recipes call them; "log" is the papers' log D, "squares" vid2vid's default.
+LOSSES = {"log": (bce_discriminator, bce_generator), "squares": (squares_discriminator, squares_generator)}
