@@ -19,6 +19,7 @@ class DataSetSource:
         self._source = recording.source()
         self.name = name
         self.rate_hz = recording.rate_hz or self._source.rate_hz
+        self.label_kind = self._source.label_kind
 
     def __len__(self) -> int:
         return len(self._source)

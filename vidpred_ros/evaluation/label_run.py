@@ -1,0 +1,159 @@
+"""The structure lane of an evaluation: label futures replayed, scored and shown; what metrics.json and the report get of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vidpred_ros.evaluation.label_filmstrip import draw_label_strip
+from vidpred_ros.evaluation.label_scores import (
+    TRUTHS,
+    LabelMeasured,
+    LabelMethod,
+    label_horizons,
+    label_methods,
+    measure_labels,
+    pick_label_moments,
+    write_label_csv,
+)
+from vidpred_ros.evaluation.label_trials import LabelTrial, Origin, StructureLane, label_replay, truth_of
+from vidpred_ros.evaluation.protocol import latency_summary
+from vidpred_ros.evaluation.scores import METRICS
+from vidpred_ros.evaluation.trials import Watch
+from vidpred_ros.evaluation.video import SideBySide
+from vidpred_ros.metrics.segmentation import LABEL_DEFINITIONS
+from vidpred_ros.semantics import colorize
+from vidpred_ros.sources.base import Source
+
+#: Makes the label trials; given indices, only those.
+MakeLabelTrials = Callable[[Container[int] | None], Iterator[LabelTrial]]
+
+
+@dataclass(frozen=True)
+class LabelResults:
+    """``horizons``: see ``label_scores.label_horizons``; ``about``: what was evaluated and how; ``strips``: filmstrips
+    (uint8 RGB) of the moments good, median and worst."""
+
+    horizons: list[dict[str, Any]]
+    about: dict[str, Any]
+    strips: dict[str, NDArray[np.uint8]]
+
+
+def evaluate_labels(source: Source, lane: StructureLane, out: Path, watch: Watch = iter) -> LabelResults:
+    """Replay ``source`` through the lane; write label_scores.csv, labels.png and labels.mp4 under ``out``.
+
+    Raises VidpredError, before anything is written, where there is no window to score.
+    """
+    truth = truth_of(source)
+
+    def trials(only: Container[int] | None) -> Iterator[LabelTrial]:
+        return label_replay(source, lane, truth, iter if only else watch, only)
+
+    return write_labels(lane, trials, truth, out)
+
+
+def write_labels(
+    lane: StructureLane, make_trials: MakeLabelTrials, truth: Origin, out: Path, methods: Mapping[str, LabelMethod] | None = None
+) -> LabelResults:
+    """Score label trials and write the three files; ``methods`` None: all that a replay can compare.
+
+    ``make_trials`` is called twice: for the scores, then for the moments to show.
+    """
+    methods = label_methods(lane) if methods is None else methods
+    trials = make_trials(None)
+    first = next(trials)  # raises, before anything is written, if there is none
+    out.mkdir(parents=True, exist_ok=True)
+    period, shown = lane.predictor.period_s, (lane.predictor.steps + 1) // 2
+    titles = ("camera now", f"labels predicted +{shown * period:.2g} s", "labels then")
+    with closing(SideBySide(out / "labels.mp4", titles, period)) as video:
+
+        def show(trial: LabelTrial, maps: Mapping[str, NDArray[np.uint8]]) -> None:
+            if trial.phase == 0:
+                video.add(_panels(trial, maps["predictor"][shown - 1], shown))
+
+        measured = measure_labels(chain([first], trials), methods, show)
+    write_label_csv(measured.scores, out / "label_scores.csv")
+    strips = _draw(make_trials, methods, measured, lane.predictor.model_id)
+    if "median" in strips:
+        cv2.imwrite(str(out / "labels.png"), cv2.cvtColor(strips["median"], cv2.COLOR_RGB2BGR))
+    return LabelResults(label_horizons(measured), _about(lane, measured, truth), strips)
+
+
+def _panels(trial: LabelTrial, predicted: NDArray[np.uint8], step: int) -> list[NDArray[np.uint8]]:
+    truth = trial.truth[step - 1]
+    height, width = predicted.shape
+    camera = cv2.resize(trial.window.frames[-1], (width, height), interpolation=cv2.INTER_AREA)
+    return [camera, colorize(predicted), colorize(trial.segmented[step - 1] if truth is None else truth)]
+
+
+def _draw(
+    make_trials: MakeLabelTrials, methods: Mapping[str, LabelMethod], measured: LabelMeasured, model: str
+) -> dict[str, NDArray[np.uint8]]:
+    moments = pick_label_moments(measured.scores)
+    strips = {}
+    trials = {trial.index: trial for trial in make_trials(frozenset(moments.values()))} if moments else {}
+    for name, index in moments.items():
+        maps = {method: run(trials[index]) for method, run in methods.items()}
+        here = [score for score in measured.scores if score.window == index]
+        strips[name] = draw_label_strip(trials[index], maps, here, model)
+    return strips
+
+
+def _about(lane: StructureLane, measured: LabelMeasured, truth: Origin) -> dict[str, Any]:
+    predictor = lane.predictor
+    return {
+        "model": predictor.model_id,
+        "engine": predictor.engine,
+        "weights_sha256": getattr(predictor, "weights_sha256", None),
+        "segmenter": lane.segmenter.name,
+        "segmenter_engine": lane.segmenter.engine,
+        "against": TRUTHS[truth],
+        "context_labels": "the source's own" if lane.context == "source" else "the segmenter's",
+        "size": list(lane.label_size),
+        "segmenter_size": list(predictor.size),
+        "window": predictor.window_length,
+        "period_s": measured.period_s,
+        "model_period_s": predictor.period_s,
+        "windows": measured.windows,
+        "phases": len(measured.phases),
+        "samples": lane.best_of or None,
+        "latency_ms": latency_summary(measured.latencies_ms),
+        "metrics": LABEL_DEFINITIONS,
+    }
+
+
+def merge_labels(results: dict[str, Any], labels: LabelResults, frames_reason: str) -> None:
+    """Put label scores beside those of frames, in place: every method of every horizon gets both, null with a reason.
+
+    Steps are matched by their number; ``frames_reason`` is for methods without frames.
+    """
+    by_step = {horizon["step"]: horizon for horizon in labels.horizons}
+    names = list(dict.fromkeys(name for horizon in labels.horizons for name in horizon["methods"]))
+    for horizon in results["horizons"]:
+        mine = by_step.get(horizon["step"], {"methods": {}, "windows_labelled": 0})
+        horizon["windows_labelled"] = mine["windows_labelled"]
+        for name in dict.fromkeys([*horizon["methods"], *names]):
+            method = horizon["methods"].setdefault(name, without_frames(frames_reason))
+            method.update(mine["methods"].get(name, without_labels("it predicts no label maps" if mine["methods"] else None)))
+    results["protocol"]["labels"] = labels.about["against"]
+    results["protocol"]["metrics"] = {**results["protocol"]["metrics"], **LABEL_DEFINITIONS}
+    results["structure"] = labels.about
+
+
+def without_frames(reason: str) -> dict[str, Any]:
+    """The metrics of frames, all null."""
+    return {key: value for m in METRICS for key, value in ((m, None), (f"{m}_reason", reason))}
+
+
+def without_labels(reason: str | None) -> dict[str, Any]:
+    """The metrics of label maps, all null."""
+    why = reason or "no label map of this step was scored"
+    return {key: value for m in LABEL_DEFINITIONS for key, value in ((m, None), (f"{m}_reason", why))}
