@@ -13,15 +13,18 @@ from training.losses.labels import class_weights, cross_entropy
 from training.losses.variational import kl
 from training.recipe import Recipe, StructureLoss
 from vidpred_ros.networks import make_network
+from vidpred_ros.networks.stochastic import Gaussian
 from vidpred_ros.networks.structure import StructureGenerator
 
 
 class StructureTask:
-    """Equation 1: minus the logarithm of the likelihood of each map that is predicted, and beta times KL(posterior || prior).
+    """Equation 1: minus the logarithm of the likelihood of each map that is predicted, and beta times KL(posterior || prior),
+    summed over the maps.
 
-    Both are sums, of all pixels and of all of z's channels and places, as the equation says, and both are divided by the
-    number of pixels, so that the loss means the same at every size: the errors of the maps are means over pixels, summed
-    over the maps. (A divergence that was averaged over z's places instead would weigh scale^2 times as much.)
+    The text does not say what is a sum and what a mean within a map, on which the meaning of beta hangs. SVG, whose code
+    this line of work builds on, has the mean error over pixels and the sum of the divergence over a vector z; ours has z at
+    each place of the state, so: the mean over pixels, and the divergence summed over z's channels, the mean over its places.
+    That means the same at every size. (Summed over places too, beta would weigh 64 times as much at 64x64.)
     In space "rgb" the error of a frame is the mean squared one, as in SVG (Denton and Fergus 2018).
     """
 
@@ -46,8 +49,12 @@ class StructureTask:
         else:
             losses = {"nll": count * cross_entropy(taught.logits, true, self.weights)}
         if taught.posterior is not None and taught.prior is not None:
-            (mean, log_variance), (prior_mean, prior_log_variance) = taught.posterior, taught.prior
-            posterior, prior = (mean.flatten(2), log_variance.flatten(2)), (prior_mean.flatten(2), prior_log_variance.flatten(2))
-            height, width = self.network.config.size
-            losses["kl"] = self.loss.beta * kl(posterior, prior).sum(1).mean() / (height * width)
+            posterior, prior = channels_last(taught.posterior), channels_last(taught.prior)
+            losses["kl"] = self.loss.beta * kl(posterior, prior).mean((2, 3)).sum(1).mean()
         return losses
+
+
+def channels_last(gaussian: Gaussian) -> Gaussian:
+    """Mean and log variance (B, L, Z, h, w), each as (B, L, h, w, Z)."""
+    mean, log_variance = gaussian
+    return mean.movedim(2, -1), log_variance.movedim(2, -1)
