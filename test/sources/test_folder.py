@@ -8,8 +8,9 @@ import pytest
 from helpers.bags import moving_square
 
 from vidpred_ros.errors import SourceError
-from vidpred_ros.semantics import CLASS_NAMES
+from vidpred_ros.semantics import CLASS_NAMES, IGNORE, PERSON, SKY
 from vidpred_ros.sources import open_source
+from vidpred_ros.sources.folder import labels_alone
 
 FRAMES = moving_square(12)
 TRAIN_IDS = {"ignore": 255, "classes": {str(i): name for i, name in enumerate(CLASS_NAMES)}}
@@ -41,7 +42,7 @@ def test_names_are_sorted_as_numbers_and_spaced_at_10_hz(tmp_path):
     (tmp_path / "notes.txt").write_text("not a frame")
     source = open_source(str(tmp_path))
     got = list(source)
-    assert len(source) == len(got) == 12 and source.rate_hz == 10 and source.name == str(tmp_path)
+    assert len(source) == len(got) == 12 and source.rate_hz == 10 and source.label_kind is None and source.name == str(tmp_path)
     np.testing.assert_array_equal([f.image for f in got], FRAMES)
     assert [f.stamp_ns for f in got] == [i * 100_000_000 for i in range(12)]
     assert all(f.labels is None for f in got)
@@ -50,7 +51,7 @@ def test_names_are_sorted_as_numbers_and_spaced_at_10_hz(tmp_path):
 def test_a_sequence_folder_has_the_rate_and_labels_of_its_meta(sequence):
     source = open_source(str(sequence))
     got = list(source)
-    assert source.rate_hz == 17 and [f.stamp_ns for f in got] == [round(i * 1e9 / 17) for i in range(12)]
+    assert source.label_kind == "labels" and source.rate_hz == 17 and [f.stamp_ns for f in got] == [round(i * 1e9 / 17) for i in range(12)]
     np.testing.assert_array_equal([f.image for f in got], FRAMES)
     assert got[0].labels is None
     for index in range(1, 12):
@@ -61,12 +62,65 @@ def test_the_rate_that_the_user_gives_goes_first(sequence):
     assert open_source(str(sequence), rate_hz=8.5).rate_hz == 8.5
 
 
+def test_labels_of_other_class_sets_are_mapped_by_the_names_of_the_classes(sequence):
+    classes = {str(i): "sky" if i % 2 else "pedestrian" for i in range(11)} | {"11": "void"}
+    (sequence / "meta.json").write_text(json.dumps({"fps": 15, "label_classes": {"ignore": 4, "classes": classes}}))
+    got = [f.labels for f in open_source(str(sequence))]
+    assert got[0] is None
+    for index in range(1, 12):
+        expected = IGNORE if index in (4, 11) else SKY if index % 2 else PERSON
+        np.testing.assert_array_equal(got[index], np.full(FRAMES[0].shape[:2], expected))
+
+
+def test_labels_of_which_nobody_knows_the_classes_are_left_out(sequence):
+    (sequence / "meta.json").write_text(json.dumps({"fps": 15}))
+    source = open_source(str(sequence))
+    assert source.label_kind is None and all(f.labels is None for f in source)
+
+
 @pytest.mark.parametrize(
-    "classes", [None, {"ignore": 11, "classes": {"0": "sky"}}, {"ignore": 0, "classes": TRAIN_IDS["classes"]}]
+    ("classes", "message"),
+    [
+        ("cityscapes", r"meta\.json: label_classes: expected"),
+        ({"classes": ["road"]}, r"meta\.json: label_classes: expected"),
+        ({"classes": {"0": "street"}}, r"meta\.json: .*id 0: unknown class 'street'"),
+        ({"classes": {"x": "road"}}, r"meta\.json: .*'x': ids are whole numbers"),
+    ],
 )
-def test_labels_of_other_class_sets_are_left_out(sequence, classes):
+def test_a_wrong_table_of_classes_is_named(sequence, classes, message):
     (sequence / "meta.json").write_text(json.dumps({"fps": 15, "label_classes": classes}))
-    assert all(f.labels is None for f in open_source(str(sequence)))
+    with pytest.raises(SourceError, match=message):
+        open_source(str(sequence))
+
+
+def test_ids_that_the_table_does_not_know_are_named(sequence):
+    save(sequence / "labels" / "000003.png", np.arange(24 * 32, dtype=np.uint8).reshape(24, 32) % 21)
+    with pytest.raises(SourceError, match=r"000003\.png: .*does not know: 19, 20"):
+        list(open_source(str(sequence)))
+
+
+def test_a_networks_label_maps_stand_in_where_there_are_no_others(sequence):
+    (sequence / "labels").rename(sequence / "labels_pseudo")
+    (sequence / "meta.json").write_text(json.dumps({"fps": 15}))
+    source = open_source(str(sequence))
+    assert source.label_kind == "pseudo"
+    np.testing.assert_array_equal([f.labels for f in source][5], label_map(5))
+    save(sequence / "labels" / "000004.png", label_map(7))
+    (sequence / "meta.json").write_text(json.dumps({"fps": 15, "label_classes": TRAIN_IDS}))
+    source = open_source(str(sequence))
+    assert source.label_kind == "labels"
+    assert [f.labels is not None for f in source] == [i == 4 for i in range(12)]
+
+
+def test_label_maps_alone_are_no_source_of_frames(sequence):
+    for file in (sequence / "frames").iterdir():
+        file.unlink()
+    (sequence / "frames").rmdir()
+    with pytest.raises(SourceError, match="no images but label maps"):
+        open_source(str(sequence))
+    files, rate_hz = labels_alone(sequence)
+    assert rate_hz == 17 and len(files) == 11 and files.kind == "labels"
+    np.testing.assert_array_equal(files.read(10), label_map(11))
 
 
 def test_an_image_of_another_size_is_named(sequence):

@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from training.datasets.recording import ImageFiles, Label, Recording, found_in, some
+from training.datasets.recording import ImageFiles, Recording, found_in, label_maps, some
 from vidpred_ros.errors import SourceError
+from vidpred_ros.semantics import CITYSCAPES, TRAIN_IDS
+from vidpred_ros.sources.labels import LabelFiles
 
 RATE_HZ = 17.0
 LENGTH = 30
@@ -75,6 +77,10 @@ def _recording(root: Path, files: list[Path]) -> Recording:
     name = str(folder / files[0].name.removesuffix("_leftImg8bit.png"))
     stem = files[LABELLED].name.removesuffix("leftImg8bit.png")
     labels = root / "gtFine" / folder.parent.name / folder.name
-    kinds = (labels / f"{stem}gtFine_{kind}.png" for kind in ("labelTrainIds", "labelIds"))
-    label = next((Label(path, LABELLED) for path in kinds if path.is_file()), None)
-    return Recording(name, partial(ImageFiles, files, name, RATE_HZ), tuple(files), RATE_HZ, LENGTH, label)
+    maps = None
+    for kind, table in (("labelTrainIds", TRAIN_IDS), ("labelIds", CITYSCAPES)):
+        label = labels / f"{stem}gtFine_{kind}.png"
+        if maps is None and label.is_file():
+            paths = tuple(label if index == LABELLED else None for index in range(LENGTH))
+            maps = label_maps(LabelFiles(paths, table, "labels"), name, RATE_HZ)
+    return Recording(name, partial(ImageFiles, files, name, RATE_HZ), tuple(files), RATE_HZ, LENGTH, labels=maps)

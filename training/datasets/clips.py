@@ -6,11 +6,9 @@ Every window of the data is drawn once before any is drawn again, where all weig
 
 from __future__ import annotations
 
-import hashlib
-import os
-import zipfile
 from collections.abc import Sequence as Many
 from itertools import pairwise
+from typing import Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -19,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from training.datasets.frames import Sequence, cache_folder
+from training.datasets.bank import Bank
+from training.datasets.frames import Sequence
 from training.recipe import Data
 from vidpred_ros.errors import SourceError
 from vidpred_ros.motion import DisFlow, gray
@@ -37,6 +36,19 @@ def strides_within(rate_hz: float, rates: tuple[float, float]) -> list[int]:
     low, high = rates
     fits = [n for n in range(1, 61) if low * 0.99 <= rate_hz / n <= high * 1.01]
     return fits or [max(1, round(rate_hz / ((low + high) / 2)))]
+
+
+class Timed(Protocol):
+    """What clips are drawn from: a number of frames at a rate."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def rate_hz(self) -> float: ...
+    def __len__(self) -> int: ...
+
+
+T = TypeVar("T", bound=Timed)
 
 
 class Deck:
@@ -66,6 +78,54 @@ class Deck:
         return chosen, min(int((place - start) / self.weights[chosen]), self._counts[chosen] - 1)
 
 
+def deal(sequences: Many[T], data: Data, span: int, seed: int) -> tuple[list[tuple[T, int]], Deck]:
+    """Every (sequence, stride) that holds clips of ``span`` frames, and the deck of their windows.
+
+    Raises SourceError when no sequence is long enough for one clip.
+    """
+    choices: list[tuple[T, int]] = []
+    counts: list[int] = []
+    weights: list[float] = []
+    for sequence in sequences:
+        strides = strides_within(sequence.rate_hz, data.rates) if span > 1 else [1]
+        fitting = [n for n in strides if len(sequence) > n * (span - 1)]
+        weight = next((w for pattern, w in data.weights.items() if pattern in sequence.name), 1.0)
+        for stride in fitting:
+            choices.append((sequence, stride))
+            counts.append(len(sequence) - stride * (span - 1))
+            weights.append(weight / len(fitting))
+    if not any(weights):
+        raise SourceError(f"no training sequence holds {span} frames at {data.rates} Hz, or all have weight 0")
+    return choices, Deck(counts, weights, seed)
+
+
+def random_crop(height: int, width: int, data: Data, rng: np.random.Generator) -> tuple[slice, slice]:
+    """Rows and columns of a random crop with the aspect of ``data.size``; of the largest, centred one without ``data.crop``."""
+    top, left, crop_height, crop_width = crop_window(height, width, data.size)
+    if data.crop != (1.0, 1.0):
+        share = rng.uniform(*data.crop)
+        crop_height, crop_width = round(crop_height * share), round(crop_width * share)
+        top, left = (int(rng.integers(0, room + 1)) for room in (height - crop_height, width - crop_width))
+    return slice(top, top + crop_height), slice(left, left + crop_width)
+
+
+def resized(frames: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """T x H x W x 3 frames at ``size`` = (height, width): area to shrink, bicubic to grow."""
+    mode = cv2.INTER_AREA if frames.shape[1] >= size[0] else cv2.INTER_CUBIC
+    return np.stack([cv2.resize(frame, size[::-1], interpolation=mode) for frame in frames])
+
+
+def in_other_light(frames: NDArray[np.uint8], strength: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Frames of any shape with brightness, contrast and gamma changed at random, by ``strength`` at most."""
+    if strength == 0:
+        return frames
+    gain, lift, gamma = rng.uniform(-strength, strength, 3)
+    curve = (np.arange(256) / 255) ** np.exp(gamma)
+    curve = 0.5 + (curve - 0.5) * (1 + gain) + lift / 2
+    table = np.asarray(np.clip(np.rint(curve * 255), 0, 255), np.uint8)
+    return cv2.LUT(frames.reshape(-1, 1, 3), table).reshape(frames.shape)
+
+
 class ClipDataset(Dataset[dict[str, Tensor]]):
     """``len`` random clips: frames (8 + K, 3, H, W) float32 in [0, 1] and flows (8, 2, H, W) in pixels.
 
@@ -75,45 +135,31 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
     def __init__(self, sequences: Many[Sequence], data: Data, futures: int, flows: bool, seed: int, length: int) -> None:
         self.data, self.futures, self.flows, self.seed, self.length = data, futures, flows, seed, length
         self.span = WINDOW + 1 + futures  # one frame more: the oldest frame's flow needs the one before it
-        self.choices: list[tuple[Sequence, int]] = []
-        counts: list[int] = []
-        weights: list[float] = []
-        for sequence in sequences:
-            strides = strides_within(sequence.rate_hz, data.rates)
-            fitting = [n for n in strides if len(sequence.frames) > n * (self.span - 1)]
-            weight = next((w for pattern, w in data.weights.items() if pattern in sequence.name), 1.0)
-            for stride in fitting:
-                self.choices.append((sequence, stride))
-                counts.append(len(sequence.frames) - stride * (self.span - 1))
-                weights.append(weight / len(fitting))
-        if not any(weights):
-            raise SourceError(f"no training sequence holds {self.span} frames at {data.rates} Hz, or all have weight 0")
-        self.deck = Deck(counts, weights, seed)
+        self.choices, self.deck = deal(sequences, data, self.span, seed)
         settings = data.model_dump_json(
             exclude={"train", "flip", "photometric", "patch", "patch_motion", "workers", "validate_on"}
         )
         drawn_from = [(s.name, s.key, s.rate_hz, s.frames.shape) for s in sequences]
-        recipe = ("deck", settings, drawn_from, futures, flows, seed)
-        self._bank = cache_folder() / "clips" / hashlib.sha256(repr(recipe).encode()).hexdigest()[:24]
+        self._bank = Bank(("deck", settings, drawn_from, futures, flows, seed))
         self._dis: DisFlow | None = None  # made in each worker: OpenCV objects do not pickle
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        frames, flows = self._banked(index % self.data.bank) if self.data.bank else self._clip(index)
+        bank = self.data.bank
+        clip = self._bank.fetch(index % bank, lambda: self._clip(index % bank)) if bank else self._clip(index)
+        frames, flows = clip["frames"], clip["flows"]
         rng = np.random.default_rng((self.seed, index, 1))
         if self.data.patch is not None:
             top, left = self._patch_place(frames, np.random.default_rng((self.seed, index, 2)))
             part = (slice(None), slice(top, top + self.data.patch), slice(left, left + self.data.patch))
             frames, flows = np.ascontiguousarray(frames[part]), flows[part] if self.flows else flows
-        light = self._light(rng)
-        if light is not None:
-            frames = cv2.LUT(frames.reshape(-1, 1, 3), light).reshape(frames.shape)
+        frames = in_other_light(frames, self.data.photometric, rng)
         flip = rng.random() < self.data.flip
-        item = {"frames": torch.from_numpy(_channels_first(frames, flip).astype(np.float32) / 255)}
+        item = {"frames": torch.from_numpy(channels_first(frames, flip).astype(np.float32) / 255)}
         if self.flows:
-            fields = _channels_first(flows, flip).astype(np.float32)
+            fields = channels_first(flows, flip).astype(np.float32)
             if flip:
                 fields[:, 0] *= -1
             if rng.random() < NO_FIRST_FLOW:
@@ -121,49 +167,20 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
             item["flows"] = torch.from_numpy(fields)
         return item
 
-    def _banked(self, slot: int) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:
-        """Clip number ``slot`` from the bank on disk; made when it is not there yet, or not whole."""
-        path = self._bank / f"{slot}.npz"
-        try:
-            with np.load(path) as stored:
-                return stored["frames"], stored["flows"]
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
-            frames, flows = self._clip(slot)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        with part.open("wb") as handle:
-            np.savez(handle, frames=frames, flows=flows)
-        part.replace(path)
-        return frames, flows
-
-    def _clip(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:
-        """(8 + K, H, W, 3) frames of the window that is drawn, and its (8, H, W, 2) flows."""
+    def _clip(self, index: int) -> dict[str, NDArray]:
+        """(8 + K, H, W, 3) frames of the window that is drawn, and its (8, H, W, 2) flows as float16."""
         rng = np.random.default_rng((self.seed, index, 0))
         chosen, start = self.deck.draw(index, rng.random())
         sequence, stride = self.choices[chosen]
-        clip = self._crop(sequence.frames[start : start + stride * self.span : stride], rng)
+        clip = sequence.frames[start : start + stride * self.span : stride]
+        rows, columns = random_crop(clip.shape[1], clip.shape[2], self.data, rng)
+        clip = resized(clip[:, rows, columns], self.data.size)
         if not self.flows:
-            return clip[1:], np.zeros(0, np.float16)
+            return {"frames": clip[1:], "flows": np.zeros(0, np.float16)}
         self._dis = self._dis or DisFlow()
         grays = [gray(frame) for frame in clip[: WINDOW + 1]]
         flows = [self._dis(now, before) for before, now in pairwise(grays)]
-        return clip[1:], np.stack(flows).astype(np.float16)
-
-    def _crop(self, clip: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        """The same random crop of every frame, resized to ``data.size``: T x H x W x 3 uint8."""
-        data = self.data
-        top, left, height, width = crop_window(clip.shape[1], clip.shape[2], data.size)
-        if data.crop != (1.0, 1.0):
-            share = rng.uniform(*data.crop)
-            height, width = round(height * share), round(width * share)
-            top, left = (int(rng.integers(0, room + 1)) for room in (clip.shape[1] - height, clip.shape[2] - width))
-        mode = cv2.INTER_AREA if height >= data.size[0] else cv2.INTER_CUBIC
-        return np.stack(
-            [
-                cv2.resize(frame, data.size[::-1], interpolation=mode)
-                for frame in clip[:, top : top + height, left : left + width]
-            ]
-        )
+        return {"frames": clip[1:], "flows": np.stack(flows).astype(np.float16)}
 
     def _patch_place(self, frames: NDArray[np.uint8], rng: np.random.Generator) -> tuple[int, int]:
         """(top, left) of the first of PATCH_TRIES random squares that moves by ``data.patch_motion``, or of the best one.
@@ -184,16 +201,7 @@ class ClipDataset(Dataset[dict[str, Tensor]]):
         best = int(enough[0] if len(enough) else np.argmax(motion))
         return int(tops[best]), int(lefts[best])
 
-    def _light(self, rng: np.random.Generator) -> NDArray[np.uint8] | None:
-        strength = self.data.photometric
-        if strength == 0:
-            return None
-        gain, lift, gamma = rng.uniform(-strength, strength, 3)
-        curve = (np.arange(256) / 255) ** np.exp(gamma)
-        curve = 0.5 + (curve - 0.5) * (1 + gain) + lift / 2
-        return np.asarray(np.clip(np.rint(curve * 255), 0, 255), np.uint8)
 
-
-def _channels_first(images: NDArray, flip: bool) -> NDArray:
+def channels_first(images: NDArray, flip: bool) -> NDArray:
     """T x H x W x C to T x C x H x W, mirrored left to right on request."""
     return np.ascontiguousarray((images[:, :, ::-1] if flip else images).transpose(0, 3, 1, 2))

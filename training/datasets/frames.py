@@ -25,9 +25,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from training.datasets.layouts import find_recordings
-from training.datasets.recording import Label, Recording
+from training.datasets.recording import Recording
 from vidpred_ros.errors import SourceError
-from vidpred_ros.preprocess import crop_and_resize
+from vidpred_ros.preprocess import crop_and_resize, crop_and_resize_labels
 
 #: Frames are cached at this height at most: random crops are taken from them.
 CACHE_HEIGHT = 256
@@ -39,10 +39,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Stored:
-    """Frames in the cache, N x H x W x 3 uint8 RGB. The file is open only while it is read: a data set may have 40,000."""
+    """Frames in the cache, N x H x W x 3 uint8 RGB, or label maps, N x H x W.
+
+    The file is open only while it is read: a data set may have 40,000.
+    """
 
     path: Path
-    shape: tuple[int, int, int, int]
+    shape: tuple[int, ...]
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -61,7 +64,9 @@ class Sequence:
     rate_hz: float
     frames: NDArray[np.uint8] | Stored
     key: str = ""  # hash of the data and of how they were decoded
-    label: Label | None = None
+
+    def __len__(self) -> int:
+        return len(self.frames)
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ class Meta:
 
     name: str
     rate_hz: float
-    shape: tuple[int, int, int, int]
+    shape: tuple[int, ...]
     bytes: int  # size of the file, to know it whole
     dropped: int  # frames that could not be decoded
 
@@ -87,7 +92,11 @@ def open_sequences(texts: str | Iterable[str], size: tuple[int, int], split: str
     Raises ConfigError and SourceError as ``find_recordings`` does, and SourceError for what cannot be decoded.
     """
     found = [r for text in ([texts] if isinstance(texts, str) else texts) for r in find_recordings(text, split)]
-    fit = None if random_crops else size
+    return open_recordings(found, None if random_crops else size)
+
+
+def open_recordings(found: list[Recording], fit: tuple[int, int] | None) -> list[Sequence]:
+    """The frames, or label maps, of recordings, decoded into the cache on first use; ``fit`` None: not cropped."""
     places = [_place(recording, fit) for recording in found]
     metas = [_read_meta(path) for path in places]
     if None in metas:
@@ -100,7 +109,7 @@ def open_sequences(texts: str | Iterable[str], size: tuple[int, int], split: str
         if meta.dropped:
             log.warning("%s: %d frames cannot be decoded and are left out", recording.name, meta.dropped)
         frames = Stored(path, meta.shape)
-        sequences.append(Sequence(recording.name, recording.rate_hz or meta.rate_hz, frames, path.stem, recording.label))
+        sequences.append(Sequence(recording.name, recording.rate_hz or meta.rate_hz, frames, path.stem))
     return sequences
 
 
@@ -209,9 +218,9 @@ def decode(recording: Recording, path: Path, fit: tuple[int, int] | None, tick: 
     if recording.expected not in (None, count):
         part.unlink()
         raise SourceError(f"{recording.name}: {count} of {recording.expected} frames are there; download it again")
-    height, width = stored.shape[1:3]
+    shape = stored.shape[1:]
     del stored  # writes what is left
-    meta = Meta(recording.name, source.rate_hz, (count, height, width, 3), part.stat().st_size, room - count)
+    meta = Meta(recording.name, source.rate_hz, (count, *shape), part.stat().st_size, room - count)
     part.replace(path)  # whole or not at all
     notes = path.with_suffix(".json.part")
     notes.write_text(json.dumps(asdict(meta)))
@@ -219,9 +228,9 @@ def decode(recording: Recording, path: Path, fit: tuple[int, int] | None, tick: 
 
 
 def _shrink(image: NDArray[np.uint8], fit: tuple[int, int] | None) -> NDArray[np.uint8]:
-    if fit is not None:
-        return crop_and_resize(image, fit)
+    """What the cache holds of a frame (H x W x 3) or a label map (H x W), which is resized by nearest neighbour only."""
     height, width = image.shape[:2]
-    if height <= CACHE_HEIGHT:
+    if fit is None and height <= CACHE_HEIGHT:
         return image
-    return crop_and_resize(image, (CACHE_HEIGHT, round(width * CACHE_HEIGHT / height)))
+    fit = fit or (CACHE_HEIGHT, round(width * CACHE_HEIGHT / height))
+    return crop_and_resize_labels(image, fit) if image.ndim == 2 else crop_and_resize(image, fit)

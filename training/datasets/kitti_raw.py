@@ -3,7 +3,7 @@
 Split as in PredNet (Lotter 2017), which Shouno 2020 (section 4.1) follows: of the 61 drives of the categories city,
 residential and road one is validation, three are test and 57 are training. Its 41,000 training frames are those of
 image_03 alone ("?camera=image_03"); both colour cameras give twice as many. Drives of other categories (campus, person,
-calibration) may lie beside them and are left out.
+calibration) may lie beside them and are left out. Label maps made by `vidpred label` lie in image_02/labels_pseudo/.
 """
 
 from __future__ import annotations
@@ -13,8 +13,17 @@ import re
 from functools import partial
 from pathlib import Path
 
-from training.datasets.recording import ImageFiles, Recording, check_no_gap, found_in, images_in, some
+from training.datasets.recording import (
+    ImageFiles,
+    Recording,
+    check_no_gap,
+    found_in,
+    images_in,
+    label_maps,
+    some,
+)
 from vidpred_ros.errors import SourceError
+from vidpred_ros.sources.labels import find_label_files
 
 RATE_HZ = 10.0
 CAMERAS = ("image_02", "image_03")
@@ -79,7 +88,9 @@ def _recording(camera: Path) -> Recording:
         raise SourceError(f"{folder}: expected {wanted}, found {len(files)}; the download of this drive is not complete")
     check_no_gap(files)
     name = str(folder)
-    return Recording(name, partial(ImageFiles, files, name, RATE_HZ), tuple(files), RATE_HZ)
+    labels = find_label_files(camera, {}, [f.stem for f in files])
+    maps = label_maps(labels, name, RATE_HZ) if labels else None
+    return Recording(name, partial(ImageFiles, files, name, RATE_HZ), tuple(files), RATE_HZ, labels=maps)
 
 
 def split_of(drive: str) -> str | None:

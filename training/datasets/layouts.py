@@ -8,16 +8,19 @@ Options follow a question mark: "drive.mcap?topic=/camera/image_raw", "kitti_raw
 
 from __future__ import annotations
 
+import logging
 import os
 import string
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from training.datasets import bair, caltech, cityscapes, kitti_raw, ucf101
-from training.datasets.recording import Recording
-from vidpred_ros.errors import ConfigError
+from training.datasets.recording import LabelMaps, Recording, drawn_labels, label_maps
+from vidpred_ros.errors import ConfigError, SourceError
 from vidpred_ros.sources import open_source
+from vidpred_ros.sources.folder import FolderSource, labels_alone
 
 #: Reader and its own options of each data set; "split" goes with all of them.
 READERS: dict[str, tuple[Callable[..., list[Recording]], tuple[str, ...]]] = {
@@ -28,6 +31,8 @@ READERS: dict[str, tuple[Callable[..., list[Recording]], tuple[str, ...]]] = {
     "bair": (bair.recordings, ()),
 }
 SPLITS = ("train", "val", "test")
+
+log = logging.getLogger(__name__)
 
 
 def expand(text: str) -> str:
@@ -60,18 +65,57 @@ def find_recordings(text: str, split: str) -> list[Recording]:
     return [_source(text, place, query, options)]
 
 
+def find_labelled(text: str, split: str) -> list[tuple[Recording | None, LabelMaps]]:
+    """The recordings that a text names and that have label maps, with these; None for a folder of label maps alone.
+
+    Raises what ``find_recordings`` raises, and SourceError when none of them has label maps.
+    """
+    text = expand(text)
+    place, _, query = text.partition("?")
+    path = Path(place).expanduser()
+    if path.is_dir() and (alone := labels_alone(path)) is not None:
+        files, rate_hz = alone
+        options = _options(text, query)
+        _only(text, options, ("rate",))
+        return [(None, label_maps(files, text, _rate(text, options) or rate_hz))]
+    found = [_with_labels(text, recording) for recording in find_recordings(text, split)]
+    labelled: list[tuple[Recording | None, LabelMaps]] = [(recording, recording.labels) for recording in found if recording.labels is not None]
+    if not labelled:
+        raise SourceError(
+            f"{text} has no label maps: label maps come with sequence folders (labels/ or labels_pseudo/ beside frames/), "
+            "Cityscapes with gtFine, and synthetic drives; make them for other data: vidpred label"
+        )
+    if len(labelled) < len(found):
+        log.warning("%s: training on the %d of %d recordings that have label maps", text, len(labelled), len(found))
+    return labelled
+
+
+def _with_labels(text: str, recording: Recording) -> Recording:
+    """A SOURCE's recording with what the source knows of label maps; those of data sets know their own."""
+    if text.startswith("synthetic:"):
+        return replace(recording, labels=drawn_labels(recording))
+    if recording.labels is None and Path(text.partition("?")[0]).expanduser().is_dir():
+        source = recording.source()
+        if isinstance(source, FolderSource) and source.label_files is not None:
+            return replace(recording, labels=label_maps(source.label_files, recording.name, source.rate_hz))
+    return recording
+
+
 def _source(text: str, place: str, query: str, options: dict[str, str]) -> Recording:
-    try:
-        rate = float(options["rate"]) if "rate" in options else None
-    except ValueError:
-        raise ConfigError(f"{text}: rate={options['rate']} is no number of Hz") from None
-    opener = partial(open_source, place, topic=options.get("topic"), rate_hz=rate)
+    opener = partial(open_source, place, topic=options.get("topic"), rate_hz=_rate(text, options))
     path = Path(place).expanduser()
     if place.startswith("synthetic:") or not path.exists():
         opener()  # says what is wrong with it
         return Recording(text, opener, ())
     files = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]
     return Recording(text, opener, tuple(files), options=query)
+
+
+def _rate(text: str, options: dict[str, str]) -> float | None:
+    try:
+        return float(options["rate"]) if "rate" in options else None
+    except ValueError:
+        raise ConfigError(f"{text}: rate={options['rate']} is no number of Hz") from None
 
 
 def _options(text: str, query: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vidpred_ros.errors import ImageError, SourceError
 from vidpred_ros.images import decode_compressed
-from vidpred_ros.sources.base import SourceFrame, sha256_of_files
+from vidpred_ros.sources.base import LabelKind, SourceFrame, sha256_of_files
 
 HEADER_BYTES = 1024
 SUFFIX = {1: "png", 2: "png", 102: "jpg", 201: "jpg"}
@@ -29,6 +29,8 @@ class SeqSource:
     Raises SourceError for a file that is no .seq file, a format other than JPEG and PNG frames, and a file that is cut:
     it says how many of how many frames there are.
     """
+
+    label_kind: LabelKind | None = None
 
     def __init__(self, path: Path, name: str = "", step: int = 1) -> None:
         self.path, self.name = path, name or str(path)

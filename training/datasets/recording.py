@@ -6,22 +6,19 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+
 from vidpred_ros.errors import ImageError, SourceError
 from vidpred_ros.images import decode_compressed
-from vidpred_ros.sources.base import Source, SourceFrame, sha256_of_files
+from vidpred_ros.semantics import IGNORE
+from vidpred_ros.sources.base import LabelKind, Source, SourceFrame, sha256_of_files
+from vidpred_ros.sources.labels import LabelFiles
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
-
-
-@dataclass(frozen=True)
-class Label:
-    """Ground truth of one frame: a label map's file and the index of its frame in the recording."""
-
-    path: Path
-    frame: int
 
 
 @dataclass(frozen=True)
@@ -33,8 +30,8 @@ class Recording:
     files: tuple[Path, ...]  # what it consists of; none: it is made by the program
     rate_hz: float | None = None  # None: as the source says
     expected: int | None = None  # frames that it must have; None: as many as there are
-    label: Label | None = None
     options: str = ""  # what else decides which frames are read: a bag's topic
+    labels: LabelMaps | None = None
 
     def fingerprint(self) -> str:
         """Hash of the files' paths, sizes and times of change: tells whether the cache is of these files, without reading them.
@@ -53,8 +50,19 @@ class Recording:
         return digest.hexdigest()
 
 
+@dataclass(frozen=True)
+class LabelMaps:
+    """The label maps of a recording: a recording of its own, whose images are H x W train ids."""
+
+    recording: Recording
+    there: tuple[bool, ...]  # which frames have one; the maps of the others are 255 all over
+    kind: LabelKind
+
+
 class ImageFiles:
     """Image files in the given order as a Source. Raises SourceError, which names the file, for one that is damaged."""
+
+    label_kind: LabelKind | None = None
 
     def __init__(self, files: Sequence[Path], name: str, rate_hz: float) -> None:
         self.files, self.name, self.rate_hz = files, name, rate_hz
@@ -72,6 +80,64 @@ class ImageFiles:
 
     def fingerprint(self) -> str:
         return sha256_of_files(self.files)
+
+
+class LabelSource:
+    """Label files as a Source whose images are H x W train ids; a frame without a file has 255 all over."""
+
+    def __init__(self, files: LabelFiles, name: str, rate_hz: float) -> None:
+        self.files, self.name, self.rate_hz = files, name, rate_hz
+        self.label_kind: LabelKind | None = files.kind
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __iter__(self) -> Iterator[SourceFrame]:
+        shape = self.files.shape
+        for index in range(len(self)):
+            labels = self.files.read(index, shape)
+            empty = np.full(shape, IGNORE, np.uint8)
+            yield SourceFrame(round(index * 1e9 / self.rate_hz), empty if labels is None else labels)
+
+    def fingerprint(self) -> str:
+        return sha256_of_files(filter(None, self.files.files))
+
+
+class DrawnLabels:
+    """The label maps of a source that makes them with its frames, as a Source whose images are H x W train ids."""
+
+    def __init__(self, source: Source) -> None:
+        self._source, self.name, self.rate_hz, self.label_kind = source, source.name, source.rate_hz, source.label_kind
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __iter__(self) -> Iterator[SourceFrame]:
+        for frame in self._source:
+            assert frame.labels is not None
+            yield SourceFrame(frame.stamp_ns, frame.labels)
+
+    def fingerprint(self) -> str:
+        return "labels " + self._source.fingerprint()
+
+
+def label_maps(files: LabelFiles, name: str, rate_hz: float) -> LabelMaps:
+    """Label files as what a Recording holds of them."""
+    source, there = partial(LabelSource, files, name, rate_hz), tuple(file is not None for file in files.files)
+    options = f"{there} {files.table}"  # the same files with another table are other maps
+    recording = Recording(name, source, tuple(filter(None, files.files)), rate_hz, len(there), options)
+    return LabelMaps(recording, there, files.kind)
+
+
+def drawn_labels(recording: Recording) -> LabelMaps:
+    """The label maps that the source of a recording makes with its frames."""
+    source = recording.source()
+    maps = Recording(recording.name, partial(_drawn, recording.source), (), source.rate_hz)
+    return LabelMaps(maps, (True,) * len(source), "exact")
+
+
+def _drawn(opener: Callable[[], Source]) -> DrawnLabels:
+    return DrawnLabels(opener())
 
 
 def images_in(folder: Path) -> list[Path]:

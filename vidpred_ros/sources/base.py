@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidpred_ros.errors import SourceError
+
+#: Where label maps come from. "labels": people, or what the data set ships as such; "pseudo": a network; "exact": a renderer.
+LabelKind = Literal["labels", "pseudo", "exact"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Source(Protocol):
 
     name: str  # SOURCE as the user wrote it
     rate_hz: float  # nominal frame rate
+    label_kind: LabelKind | None  # of the label maps that some or all frames have
 
     def __len__(self) -> int:
         """Number of frames."""

@@ -16,7 +16,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from vidpred_ros.errors import ImageError, SourceError
 from vidpred_ros.images import decode_compressed, to_rgb
-from vidpred_ros.sources.base import SourceFrame, median_rate, sha256_of_files
+from vidpred_ros.sources.base import LabelKind, SourceFrame, median_rate, sha256_of_files
 
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 #: Messages at the start of the bag that the rate is measured on; a raw 720p bag is 80 MB a second to read.
@@ -31,6 +31,8 @@ class RosbagSource:
     Raises SourceError for a damaged bag, a bag without image topics, a choice of topics that is not made or is wrong,
     and when not one of the images can be decoded.
     """
+
+    label_kind: LabelKind | None = None
 
     def __init__(self, path: Path, name: str, topic: str | None = None) -> None:
         self.path, self.name = path, name

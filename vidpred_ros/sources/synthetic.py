@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidpred_ros.errors import SourceError
-from vidpred_ros.sources.base import SourceFrame
+from vidpred_ros.sources.base import LabelKind, SourceFrame
 from vidpred_ros.sources.synthetic_render import Camera, Renderer
 from vidpred_ros.sources.synthetic_world import Course, World
 
@@ -31,6 +31,8 @@ class SyntheticDrive:
 
     ``noise`` is the standard deviation of the sensor noise in grey levels (0..255). Raises SourceError for values out of range.
     """
+
+    label_kind: LabelKind | None = "exact"
 
     def __init__(
         self, seed: int = 1, seconds: float = 20, rate: float = 10, width: int = 256, height: int = 128, noise: float = 1.5

@@ -10,7 +10,7 @@ import av
 import numpy as np
 
 from vidpred_ros.errors import SourceError
-from vidpred_ros.sources.base import SourceFrame, median_rate, sha256_of_files
+from vidpred_ros.sources.base import LabelKind, SourceFrame, median_rate, sha256_of_files
 
 
 class VideoSource:
@@ -20,6 +20,8 @@ class VideoSource:
     cannot be decoded is skipped and counted in ``dropped`` (of the latest iteration). Raises SourceError for a file
     that is no video, or has fewer than two frames.
     """
+
+    label_kind: LabelKind | None = None
 
     def __init__(self, path: Path, name: str) -> None:
         self.path, self.name = path, name

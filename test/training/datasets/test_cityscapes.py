@@ -10,6 +10,7 @@ from helpers.datasets import numbers, write_images
 
 from training.datasets import cityscapes
 from vidpred_ros.errors import SourceError
+from vidpred_ros.semantics import PERSON
 
 
 def write_snippet(root: Path, split: str, stem: str, first: int, count: int = 30) -> list[Path]:
@@ -17,11 +18,10 @@ def write_snippet(root: Path, split: str, stem: str, first: int, count: int = 30
     return write_images(folder, [f"{stem}_{first + i:06d}_leftImg8bit.png" for i in range(count)])
 
 
-def write_label(root: Path, split: str, frame: str, kind: str = "labelIds") -> Path:
+def write_label(root: Path, split: str, frame: str, number: int, kind: str = "labelIds") -> None:
     path = root / "gtFine" / split / frame.split("_")[0] / f"{frame}_gtFine_{kind}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(path), np.zeros((24, 32), np.uint8))
-    return path
+    assert cv2.imwrite(str(path), np.full((24, 32), number, np.uint8))
 
 
 @pytest.fixture
@@ -38,9 +38,9 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_snippets_and_the_label_of_the_20th_frame(root: Path) -> None:
-    ids = write_label(root, "train", "hamburg_000000_000629")
-    train_ids = write_label(root, "train", "aachen_000000_000019", "labelTrainIds")
-    write_label(root, "train", "aachen_000000_000019")
+    write_label(root, "train", "hamburg_000000_000629", 24)  # a person's label id
+    write_label(root, "train", "aachen_000000_000019", 11, "labelTrainIds")
+    write_label(root, "train", "aachen_000000_000019", 3)
     train = cityscapes.recordings(root, "train")
     names = [Path(r.name).name for r in train]
     assert names == [
@@ -50,9 +50,12 @@ def test_snippets_and_the_label_of_the_20th_frame(root: Path) -> None:
         "hamburg_000000_000610",
     ]
     assert all(r.rate_hz == 17 and numbers(f.image for f in r.source()) == list(range(30)) for r in train)
-    labels = [r.label for r in train]
-    assert labels[0] == cityscapes.Label(train_ids, 19) and labels[3] == cityscapes.Label(ids, 19)
-    assert labels[1] is None and labels[2] is None
+    assert train[1].labels is None and train[2].labels is None
+    for recording in (train[0], train[3]):
+        assert recording.labels is not None and recording.labels.kind == "labels"
+        assert recording.labels.there == (False,) * 19 + (True,) + (False,) * 10
+        maps = [frame.image for frame in recording.labels.recording.source()]
+        assert all(one.shape == (24, 32) for one in maps) and [int(one.max()) for one in maps] == [255] * 19 + [PERSON] + [255] * 10
     assert train[3].files[19].name.startswith("hamburg_000000_000629_")
     assert [r.files[0].name[:23] for r in cityscapes.recordings(root, "val")] == [
         "frankfurt_000001_000100",
