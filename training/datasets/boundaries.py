@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import Tensor, zeros_like
+from torch import Tensor
 
 from vidpred_ros.semantics import IGNORE, MOVING
 
@@ -26,7 +27,7 @@ FIRST_INSTANCE = 1000
 
 def boundaries(labels: Tensor, instances: Tensor | None = None) -> Tensor:
     """Label maps (..., H, W) of train ids, and instances of the same shape (0: none) -> bool (..., H, W)."""
-    edge = zeros_like(labels, dtype=bool)
+    edge = torch.zeros_like(labels, dtype=torch.bool)
     for axis in (-2, -1):
         count = labels.shape[axis]
         here, there = labels.narrow(axis, 0, count - 1), labels.narrow(axis, 1, count - 1)

@@ -103,7 +103,8 @@ class PixelsTask:
 
     def motion(self, frames: Tensor, flows: Tensor, steps: list[PixelStep]) -> dict[str, Tensor]:
         """The flow and warp terms, averaged over frames, where the reference flow can be trusted. Colours are in [-1, 1]."""
-        past, terms = self.config.past, {"flow": [], "warp": []}
+        past = self.config.past
+        terms: dict[str, list[Tensor]] = {"flow": [], "warp": []}
         before = frames[:, past - 1]  # the frame that step k was made from: true, then generated
         for k, step in enumerate(steps):
             true_before, true, flow = frames[:, past + k - 1], frames[:, past + k], flows[:, past + k]
