@@ -31,7 +31,7 @@ from vidpred_ros.evaluation.trials import Watch
 from vidpred_ros.evaluation.video import SideBySide
 from vidpred_ros.metrics.segmentation import LABEL_DEFINITIONS
 from vidpred_ros.semantics import colorize
-from vidpred_ros.sources.base import Source
+from vidpred_ros.sources.base import LabelKind, Source
 
 #: Makes the label trials; given indices, only those.
 MakeLabelTrials = Callable[[Container[int] | None], Iterator[LabelTrial]]
@@ -57,15 +57,20 @@ def evaluate_labels(source: Source, lane: StructureLane, out: Path, watch: Watch
     def trials(only: Container[int] | None) -> Iterator[LabelTrial]:
         return label_replay(source, lane, truth, iter if only else watch, only)
 
-    return write_labels(lane, trials, truth, out)
+    return write_labels(lane, trials, truth, out, kind=source.label_kind)
 
 
 def write_labels(
-    lane: StructureLane, make_trials: MakeLabelTrials, truth: Origin, out: Path, methods: Mapping[str, LabelMethod] | None = None
+    lane: StructureLane,
+    make_trials: MakeLabelTrials,
+    truth: Origin,
+    out: Path,
+    methods: Mapping[str, LabelMethod] | None = None,
+    kind: LabelKind | None = None,
 ) -> LabelResults:
     """Score label trials and write the three files; ``methods`` None: all that a replay can compare.
 
-    ``make_trials`` is called twice: for the scores, then for the moments to show.
+    ``make_trials`` is called twice: for the scores, then for the moments to show. ``kind``: of the source's label maps.
     """
     methods = label_methods(lane) if methods is None else methods
     trials = make_trials(None)
@@ -84,7 +89,7 @@ def write_labels(
     strips = _draw(make_trials, methods, measured, lane.predictor.model_id)
     if "median" in strips:
         cv2.imwrite(str(out / "labels.png"), cv2.cvtColor(strips["median"], cv2.COLOR_RGB2BGR))
-    return LabelResults(label_horizons(measured), _about(lane, measured, truth), strips)
+    return LabelResults(label_horizons(measured), _about(lane, measured, truth, kind), strips)
 
 
 def _panels(trial: LabelTrial, predicted: NDArray[np.uint8], step: int) -> list[NDArray[np.uint8]]:
@@ -107,7 +112,7 @@ def _draw(
     return strips
 
 
-def _about(lane: StructureLane, measured: LabelMeasured, truth: Origin) -> dict[str, Any]:
+def _about(lane: StructureLane, measured: LabelMeasured, truth: Origin, kind: LabelKind | None) -> dict[str, Any]:
     predictor = lane.predictor
     return {
         "model": predictor.model_id,
@@ -116,6 +121,7 @@ def _about(lane: StructureLane, measured: LabelMeasured, truth: Origin) -> dict[
         "segmenter": lane.segmenter.name,
         "segmenter_engine": lane.segmenter.engine,
         "against": TRUTHS[truth],
+        "label_kind": kind,
         "context_labels": "the source's own" if lane.context == "source" else "the segmenter's",
         "size": list(lane.label_size),
         "segmenter_size": list(predictor.size),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidpred_ros.evaluation.label_trials import LabelTrial, Origin, StructureLane
+from vidpred_ros.evaluation.label_trials import LabelTrial, StructureLane
 from vidpred_ros.evaluation.methods import sees_the_truth
 from vidpred_ros.metrics.segmentation import LABEL_DEFINITIONS, ConfusionMatrix
 from vidpred_ros.semantics import CLASS_NAMES, MOVING

@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-COLOURS = {"predictor": "#1d4ed8", "optical_flow": "#d97706", "copy_last": "#9ca3af"}
+COLOURS = {"predictor": "#1d4ed8", "optical_flow": "#d97706", "copy_last": "#9ca3af", "segmenter": "#15803d"}
 #: Of the one method that is neither, the best of N samples.
 OTHER_COLOUR = "#0d9488"
 STYLE: dict[Any, Any] = {
@@ -22,13 +22,13 @@ STYLE: dict[Any, Any] = {
 
 
 def horizon_curve(table: Sequence[Mapping[str, Any]], metric: str, names: Mapping[str, str]) -> str | None:
-    """One metric over the horizons, a line for each method; None when the metric was not computed."""
-    if table[0]["methods"]["predictor"][metric] is None:
+    """One metric over the horizons, a line for each method of ``names``; None when the metric was not computed."""
+    if all(horizon["methods"]["predictor"][metric] is None for horizon in table):
         return None
     with matplotlib.rc_context(STYLE):
         figure, axes = _axes()
         seconds = [horizon["seconds"] for horizon in table]
-        for method in table[0]["methods"]:
+        for method in names:
             values = [horizon["methods"][method][metric] for horizon in table]
             front = method == "predictor"
             axes.plot(
@@ -37,6 +37,7 @@ def horizon_curve(table: Sequence[Mapping[str, Any]], metric: str, names: Mappin
                 color=COLOURS.get(method, OTHER_COLOUR),
                 label=names[method],
                 linewidth=2.4 if front else 1.6,
+                linestyle="--" if method == "segmenter" else "-",  # the ceiling of label maps
                 marker="o",
                 markersize=5 if front else 4,
                 zorder=3 if front else 2,

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
-import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
 from vidpred_ros.evaluation import plots
+from vidpred_ros.evaluation.label_run import LabelResults
+from vidpred_ros.evaluation.labels_report import label_section
 from vidpred_ros.evaluation.methods import sees_the_truth
+from vidpred_ros.evaluation.pages import data_uri, render
 from vidpred_ros.evaluation.scores import METRICS, Score, best_method
 from vidpred_ros.metrics import HEADLINE, LOWER_IS_BETTER
 
@@ -36,20 +36,19 @@ MOMENTS = {
 
 
 def write_report(
-    results: Mapping[str, Any], scores: Sequence[Score], strips: Mapping[str, NDArray[np.uint8]], path: Path
+    results: Mapping[str, Any],
+    scores: Sequence[Score],
+    strips: Mapping[str, NDArray[np.uint8]],
+    path: Path,
+    labels: LabelResults | None = None,
 ) -> None:
     """Write the page. ``strips`` holds the filmstrips (uint8 RGB) of the moments good, median and worst."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("vidpred_ros.evaluation", "."),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    methods = list(results["horizons"][0]["methods"])
+    methods = [name for name, one in results["horizons"][0]["methods"].items() if one["ssim"] is not None]
     names = method_names(results["model"], methods)
-    page = environment.get_template("report.html.jinja").render(
+    page = render(
+        "report.html.jinja",
         results=results,
+        labels=None if labels is None else label_section(labels),
         names=names,
         tables=[
             [(metric, TITLES[metric], ARROWS[metric]) for metric in group]
@@ -65,7 +64,7 @@ def write_report(
         },
         verdicts=verdicts(results["horizons"]),
         moments=[
-            {"title": title, "meaning": meaning, "picture": _data_uri(strips[name])}
+            {"title": title, "meaning": meaning, "picture": data_uri(strips[name])}
             for name, (title, meaning) in MOMENTS.items()
         ],
         curves=[
@@ -116,11 +115,3 @@ def _drive(scores: Sequence[Score], names: Mapping[str, str]) -> str:
         method: [getattr(s, metric) for s in first if s.method == method] for method in reversed(list(names))
     }
     return plots.score_over_time(stamps, values, f"{TITLES[metric]} at step 1", names)
-
-
-def _data_uri(image: NDArray[np.uint8]) -> str:
-    """JPEG, a quarter of PNG's size: enlarged twice, even the halved colour planes keep every pixel of the network."""
-    ok, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 93])
-    if not ok:
-        raise OSError("OpenCV could not encode a JPEG")
-    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()
