@@ -26,13 +26,16 @@ from vidpred_ros.evaluation.label_scores import (
 )
 from vidpred_ros.evaluation.label_trials import LabelTrial, Origin, StructureLane, label_replay, truth_of
 from vidpred_ros.evaluation.protocol import latency_summary
-from vidpred_ros.evaluation.scores import METRICS
 from vidpred_ros.evaluation.trials import Watch
 from vidpred_ros.evaluation.video import SideBySide
 from vidpred_ros.metrics.segmentation import LABEL_DEFINITIONS
 from vidpred_ros.semantics import colorize
 from vidpred_ros.sources.base import LabelKind, Source
 
+EVERY_WINDOW = (
+    "every window that has all its futures, of every phase of the stride, at the steps whose frame has a label map; the same "
+    "windows for every method"
+)
 #: Makes the label trials; given indices, only those.
 MakeLabelTrials = Callable[[Container[int] | None], Iterator[LabelTrial]]
 
@@ -67,10 +70,12 @@ def write_labels(
     out: Path,
     methods: Mapping[str, LabelMethod] | None = None,
     kind: LabelKind | None = None,
+    scored: str = EVERY_WINDOW,
 ) -> LabelResults:
     """Score label trials and write the three files; ``methods`` None: all that a replay can compare.
 
-    ``make_trials`` is called twice: for the scores, then for the moments to show. ``kind``: of the source's label maps.
+    ``make_trials`` is called twice: for the scores, then for the moments to show. ``kind``: of the source's label maps;
+    ``scored``: which windows are, in words.
     """
     methods = label_methods(lane) if methods is None else methods
     trials = make_trials(None)
@@ -89,7 +94,7 @@ def write_labels(
     strips = _draw(make_trials, methods, measured, lane.predictor.model_id)
     if "median" in strips:
         cv2.imwrite(str(out / "labels.png"), cv2.cvtColor(strips["median"], cv2.COLOR_RGB2BGR))
-    return LabelResults(label_horizons(measured), _about(lane, measured, truth, kind), strips)
+    return LabelResults(label_horizons(measured), _about(lane, measured, truth, kind, scored), strips)
 
 
 def _panels(trial: LabelTrial, predicted: NDArray[np.uint8], step: int) -> list[NDArray[np.uint8]]:
@@ -112,7 +117,7 @@ def _draw(
     return strips
 
 
-def _about(lane: StructureLane, measured: LabelMeasured, truth: Origin, kind: LabelKind | None) -> dict[str, Any]:
+def _about(lane: StructureLane, measured: LabelMeasured, truth: Origin, kind: LabelKind | None, scored: str) -> dict[str, Any]:
     predictor = lane.predictor
     return {
         "model": predictor.model_id,
@@ -130,36 +135,8 @@ def _about(lane: StructureLane, measured: LabelMeasured, truth: Origin, kind: La
         "model_period_s": predictor.period_s,
         "windows": measured.windows,
         "phases": len(measured.phases),
+        "scored": scored,
         "samples": lane.best_of or None,
         "latency_ms": latency_summary(measured.latencies_ms),
         "metrics": LABEL_DEFINITIONS,
     }
-
-
-def merge_labels(results: dict[str, Any], labels: LabelResults, frames_reason: str) -> None:
-    """Put label scores beside those of frames, in place: every method of every horizon gets both, null with a reason.
-
-    Steps are matched by their number; ``frames_reason`` is for methods without frames.
-    """
-    by_step = {horizon["step"]: horizon for horizon in labels.horizons}
-    names = list(dict.fromkeys(name for horizon in labels.horizons for name in horizon["methods"]))
-    for horizon in results["horizons"]:
-        mine = by_step.get(horizon["step"], {"methods": {}, "windows_labelled": 0})
-        horizon["windows_labelled"] = mine["windows_labelled"]
-        for name in dict.fromkeys([*horizon["methods"], *names]):
-            method = horizon["methods"].setdefault(name, without_frames(frames_reason))
-            method.update(mine["methods"].get(name, without_labels("it predicts no label maps" if mine["methods"] else None)))
-    results["protocol"]["labels"] = labels.about["against"]
-    results["protocol"]["metrics"] = {**results["protocol"]["metrics"], **LABEL_DEFINITIONS}
-    results["structure"] = labels.about
-
-
-def without_frames(reason: str) -> dict[str, Any]:
-    """The metrics of frames, all null."""
-    return {key: value for m in METRICS for key, value in ((m, None), (f"{m}_reason", reason))}
-
-
-def without_labels(reason: str | None) -> dict[str, Any]:
-    """The metrics of label maps, all null."""
-    why = reason or "no label map of this step was scored"
-    return {key: value for m in LABEL_DEFINITIONS for key, value in ((m, None), (f"{m}_reason", why))}

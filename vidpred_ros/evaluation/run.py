@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from vidpred_ros.evaluation import host
 from vidpred_ros.evaluation.breakdown import distribution, motion_bins
 from vidpred_ros.evaluation.filmstrip import draw_filmstrip
+from vidpred_ros.evaluation.label_results import merge_labels
+from vidpred_ros.evaluation.label_run import LabelResults, evaluate_labels
+from vidpred_ros.evaluation.label_trials import StructureLane
 from vidpred_ros.evaluation.methods import Method, baselines, best_of, frames_by_method, predicted
 from vidpred_ros.evaluation.protocol import LOCKSTEP, Subject, latency_summary, protocol
 from vidpred_ros.evaluation.report import write_report
@@ -39,11 +42,13 @@ def evaluate(
     watch: Watch = iter,
     samples: int = 0,
     seed: int = 0,
+    lane: StructureLane | None = None,
 ) -> dict[str, Any]:
     """Replay ``source`` in lockstep, write everything under ``out`` and return metrics.json's content.
 
     ``command`` is what the report names as the way to the same numbers. With ``samples`` the best of so many draws of a
-    stochastic predictor is scored beside its forecast; raises ConfigError for a predictor that draws none.
+    stochastic predictor is scored beside its forecast; raises ConfigError for a predictor that draws none. With ``lane``
+    label maps are predicted and scored too, in a replay of their own.
     """
 
     def trials(only: Container[int] | None) -> Iterator[Trial]:
@@ -51,7 +56,8 @@ def evaluate(
 
     more = best_of(predictor, samples, seed) if samples else {}
     drawn = {"samples": samples, "seed": seed} if samples else {}
-    return write_results(Subject.of(source, predictor), trials, out, command, LOCKSTEP, more=more, drawn=drawn)
+    labels = None if lane is None else evaluate_labels(source, lane, out, watch)
+    return write_results(Subject.of(source, predictor), trials, out, command, LOCKSTEP, more=more, drawn=drawn, labels=labels)
 
 
 def write_results(
@@ -63,10 +69,12 @@ def write_results(
     extra: Mapping[str, Any] | None = None,
     more: Mapping[str, Method] | None = None,
     drawn: Mapping[str, int] | None = None,
+    labels: LabelResults | None = None,
 ) -> dict[str, Any]:
     """Score the trials against the baselines and write the five files.
 
-    ``extra`` is added to metrics.json; ``more`` are further methods to score, ``drawn`` the samples and seed behind them.
+    ``extra`` is added to metrics.json; ``more`` are further methods to score, ``drawn`` the samples and seed behind them;
+    ``labels`` are put beside the scores of the frames.
     """
     trials = make_trials(None)
     first = next(trials)  # raises, before anything is written, if there is none
@@ -102,11 +110,13 @@ def write_results(
         "host": host.describe(),
         **(extra or {}),
     }
+    if labels is not None:
+        merge_labels(results, labels)
     (out / "metrics.json").write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
     write_csv(measured.scores, out / "scores.csv")
     strips = _draw_moments(make_trials, methods, measured.scores, subject.model)
     cv2.imwrite(str(out / "filmstrip.png"), cv2.cvtColor(strips["median"], cv2.COLOR_RGB2BGR))
-    write_report(results, measured.scores, strips, out / "report.html")
+    write_report(results, measured.scores, strips, out / "report.html", labels)
     return results
 
 
