@@ -83,6 +83,18 @@ def camera_frame(
     return small if code is None else cv2.cvtColor(small, code)
 
 
+def label_ids(height: int, width: int, encoding: str, step: int, data: Buffer) -> Pixels:
+    """The ids of a label map in a sensor_msgs/Image (mono8 or 8UC1) as height x width uint8: a view of ``data``.
+
+    Raises ImageError for another encoding, an empty map, a step smaller than a row or too little data.
+    """
+    if encoding not in ("mono8", "8UC1"):
+        raise ImageError(f"a label map is mono8 or 8UC1, a byte for each pixel, not {encoding!r}")
+    if height < 1 or width < 1:
+        raise ImageError(f"the label map is empty: {width}x{height} pixels")
+    return _rows(height, width, encoding, step, data, row_bytes=width)
+
+
 def _unpack(
     height: int, width: int, encoding: str, big: bool | int, step: int, data: Buffer, window: Rectangle
 ) -> tuple[Pixels, int | None]:

@@ -69,7 +69,14 @@ class Counters:
 
 
 #: Reasons of ``Counters.drops`` that are a fault of the input or the node; "between" and "duplicate" are not.
-FAULTS = ("corrupt image", "prediction failed")
+FAULTS = (
+    "corrupt image",
+    "corrupt label map",
+    "unknown label ids",
+    "label map size changed",
+    "label map without image",
+    "prediction failed",
+)
 BUSY = "predictor busy"
 
 
@@ -78,14 +85,15 @@ class Subject:
     """What the report is about: the node's state and settings at this moment."""
 
     state: str  # lifecycle state
-    topic: str
-    filled: int
-    length: int
-    period_s: float
-    model: str
-    engine: str
-    timeout_s: float
+    topic: str  # of what comes in
+    filled: int = 0
+    length: int = 0
+    period_s: float = 0.0
+    model: str = ""
+    engine: str = ""
+    timeout_s: float = 0.0
     configure_error: str = ""
+    every_window: bool = True  # whether one that is skipped for a newer one is a fault
 
 
 class Reporter:
@@ -163,7 +171,7 @@ def _verdict(
     if faults:
         counts = ", ".join(f"{count} x {reason}" for reason, count in faults.items())
         return DiagnosticStatus.WARN, f"{counts} in the last report period; the last was: {counters.fault}"
-    if new_drops[BUSY]:
+    if new_drops[BUSY] and subject.every_window:
         return DiagnosticStatus.WARN, (
             f"the predictor is too slow: {new_drops[BUSY]} windows were skipped for newer ones; "
             "use a smaller model, fewer steps or a faster engine"
@@ -172,11 +180,12 @@ def _verdict(
         return DiagnosticStatus.OK, f"waiting for frames on {subject.topic}"
     if subject.filled < subject.length:
         return DiagnosticStatus.OK, f"filling the window: {subject.filled} of {subject.length} frames"
-    return DiagnosticStatus.OK, f"predicting at {rate_out:.1f} Hz"
+    skipped = f"; {new_drops[BUSY]} windows were skipped for newer ones" if new_drops[BUSY] else ""
+    return DiagnosticStatus.OK, f"predicting at {rate_out:.1f} Hz{skipped}"
 
 
-def explain_silence(node: Node, topic: str, wanted_type: str, qos: QoSProfile) -> str:
-    """Why no frame arrives on ``topic``, from what the graph shows, and what to do about it."""
+def explain_silence(node: Node, topic: str, wanted_type: str, qos: QoSProfile, name: str = "image") -> str:
+    """Why no frame arrives on ``topic``, from what the graph shows, and what to do about it; ``name``: before remapping."""
     publishers = node.get_publishers_info_by_topic(topic)
     if not publishers:
         others = [
@@ -185,7 +194,7 @@ def explain_silence(node: Node, topic: str, wanted_type: str, qos: QoSProfile) -
             if set(types) & set(_IMAGE_TYPES) and "/future/" not in name and node.count_publishers(name)
         ]
         found = f"; images are on {', '.join(sorted(others))}" if others else ""
-        return f"nobody publishes {topic}; start the camera or remap the topic image{found}"
+        return f"nobody publishes {topic}; start the camera or remap the topic {name}{found}"
     for publisher in publishers:
         if publisher.topic_type != wanted_type:
             return (

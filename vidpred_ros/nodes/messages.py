@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from vidpred_ros import semantics
 from vidpred_ros.forecast import Forecast
 from vidpred_ros.images import fill_message_data
 
@@ -36,14 +38,34 @@ def header(stamp_ns: int, frame_id: str) -> Header:
 
 def image_message(frame: NDArray[np.uint8], stamp_ns: int, frame_id: str) -> Image:
     """An HxWx3 uint8 RGB frame as sensor_msgs/Image (rgb8)."""
-    height, width = frame.shape[:2]
+    return _image(frame, "rgb8", stamp_ns, frame_id)
+
+
+def label_message(labels: NDArray[np.uint8], stamp_ns: int, frame_id: str) -> Image:
+    """An HxW label map as sensor_msgs/Image (mono8): the ids themselves."""
+    return _image(labels, "mono8", stamp_ns, frame_id)
+
+
+def label_color_message(labels: NDArray[np.uint8], stamp_ns: int, frame_id: str) -> Image:
+    """An HxW label map as sensor_msgs/Image (rgb8) in the colours of Cityscapes."""
+    return image_message(semantics.colorize(labels), stamp_ns, frame_id)
+
+
+def float_message(values: NDArray[np.float32], stamp_ns: int, frame_id: str) -> Image:
+    """An HxW map of numbers as sensor_msgs/Image (32FC1)."""
+    return _image(values.astype(np.float32, copy=False), "32FC1", stamp_ns, frame_id)
+
+
+def _image(pixels: NDArray[Any], encoding: str, stamp_ns: int, frame_id: str) -> Image:
+    height, width = pixels.shape[:2]
     return Image(
         header=header(stamp_ns, frame_id),
         height=height,
         width=width,
-        encoding="rgb8",
-        step=3 * width,
-        data=fill_message_data(frame),
+        encoding=encoding,
+        is_bigendian=sys.byteorder == "big",
+        step=pixels.nbytes // height,
+        data=fill_message_data(pixels),
     )
 
 
@@ -96,12 +118,18 @@ def key_values(values: Mapping[str, object]) -> list[KeyValue]:
 
 
 def info_message(
-    forecast: Forecast, frame_id: str, engine: str, sequence: int, latency_ms: Mapping[str, float]
+    forecast: Forecast,
+    frame_id: str,
+    engine: str,
+    sequence: int,
+    latency_ms: Mapping[str, float],
+    what: str = "frames",
+    samples: int | None = None,
 ) -> DiagnosticArray:
     """One forecast's particulars as diagnostic_msgs/DiagnosticArray, stamped with the source frame's stamp.
 
     status[0]: hardware_id is the model id; the values are source_stamp_ns, period_ns, steps, horizon_s, model, engine,
-    sequence (of the window) and latency_ms/<stage>.
+    sequence (of the window), samples (if any were drawn) and latency_ms/<stage>. ``what`` says of what the forecast is.
     """
     steps = len(forecast.horizons)
     horizon_s = steps * forecast.period_ns / 1e9
@@ -114,11 +142,13 @@ def info_message(
         "engine": engine,
         "sequence": sequence,
     }
+    if samples is not None:
+        values["samples"] = samples
     values.update({f"latency_ms/{stage}": float(ms) for stage, ms in latency_ms.items()})
     status = DiagnosticStatus(
         level=DiagnosticStatus.OK,
         name="vidpred: forecast",
-        message=f"{steps} frames up to +{horizon_s:.1f} s",
+        message=f"{steps} {what} up to +{horizon_s:.1f} s",
         hardware_id=forecast.model_id,
         values=key_values(values),
     )

@@ -73,6 +73,15 @@ PREDICTOR = (
          choices=("raw", "compressed")),
     Spec("frame_timeout", 2.0, "Seconds without a frame after which /diagnostics reports an error.", low=0.1, high=60.0),
     Spec("autostart", False, "Configure and activate at once, and end with exit code 1 if that fails."),
+    Spec("structure", False, "Predict label maps too, in a lane of their own."),
+    Spec("structure_model", "hvp_structure_slim", "Released model of label maps, or its folder; copy_last and optical_flow too."),
+    Spec("segmenter", "segmenter_lite0", "Released model by name or folder, an .onnx file, or topic: label maps come on the topic labels."),
+    Spec("class_table", "", "YAML file with what the ids of an .onnx network or of the topic labels mean; empty: Cityscapes train ids."),
+    Spec("samples", 8, "Futures drawn for each forecast of label maps.", low=1, high=64),
+    Spec("ground", False, "Publish predicted road, cars and people as points on the ground; needs a CameraInfo."),
+    Spec("camera_height", 1.5, "Metres of the camera above the ground.", low=0.1, high=10.0),
+    Spec("camera_pitch", 0.0, "Radians that the camera looks down.", low=-0.7, high=1.5),
+    Spec("ground_frame", "base_footprint", "frame_id of the points: x forward, y left, z up, on the ground below the camera."),
 )  # fmt: skip
 
 CAMERA = (

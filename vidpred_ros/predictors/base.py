@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -33,6 +34,27 @@ class Predictor(Protocol):
 
     def close(self) -> None:
         """Free the engine. The predictor is of no use afterwards."""
+        ...
+
+
+class LabelPredictor(Protocol):
+    """A predictor of future label maps. Frames of a window have the segmenter's ``size``, label maps ``label_size``."""
+
+    model_id: str
+    engine: str
+    size: tuple[int, int]
+    label_size: tuple[int, int]
+    period_s: float
+    window_length: int
+    steps: int
+    needs_frames: bool  # whether it looks at frames where label maps are handed in
+
+    def predict(self, window: Window, labels: Sequence[NDArray[np.uint8]] | None = None) -> Forecast:
+        """Forecast K label maps. ``labels``, train ids of any size, one map for each frame, stand in for the segmenter."""
+        ...
+
+    def close(self) -> None:
+        """Free the engine."""
         ...
 
 

@@ -38,6 +38,7 @@ class CopyLabels:
 
     model_id = "copy_last"
     engine = "none"
+    needs_frames = False
 
     def __init__(
         self,
@@ -89,6 +90,7 @@ class MovedLabels(CopyLabels):
     """
 
     model_id = "optical_flow"
+    needs_frames = True
 
     def __init__(
         self,

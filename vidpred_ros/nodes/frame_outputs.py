@@ -1,4 +1,4 @@
-"""The predictor's output topics."""
+"""The output topics of the lane that predicts frames."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from vidpred_ros.forecast import Forecast
 from vidpred_ros.nodes.messages import filmstrip_message, image_message, info_message, publish_if_heard
-
-#: Reliable serves both kinds of subscriber, and RViz asks for it by default.
-_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.RELIABLE)
+from vidpred_ros.nodes.qos import OUTPUT
 
 
-class Outputs:
+class FrameOutputs:
     """Publishers of K step images, the filmstrip and the info. Nothing is made for a topic that nobody listens to."""
 
     def __init__(self, node: LifecycleNode, steps: int) -> None:
         self._node = node
         self._steps = [
-            node.create_lifecycle_publisher(Image, f"~/future/step_{k}/image", _QOS)
+            node.create_lifecycle_publisher(Image, f"~/future/step_{k}/image", OUTPUT)
             for k in range(1, steps + 1)
         ]
-        self._filmstrip = node.create_lifecycle_publisher(Image, "~/future/filmstrip", _QOS)
-        self._info = node.create_lifecycle_publisher(DiagnosticArray, "~/future/info", _QOS)
+        self._filmstrip = node.create_lifecycle_publisher(Image, "~/future/filmstrip", OUTPUT)
+        self._info = node.create_lifecycle_publisher(DiagnosticArray, "~/future/info", OUTPUT)
 
-    def publish_images(self, forecast: Forecast, last: NDArray[np.uint8], frame_id: str) -> None:
+    def announce(self) -> None:
+        """Nothing to say beforehand."""
+
+    def publish(self, forecast: Forecast, last: NDArray[np.uint8], frame_id: str) -> None:
         """Each future and, with ``last``, the newest frame of the window, the filmstrip."""
         for publisher, horizon in zip(self._steps, forecast.horizons, strict=True):
             if horizon.frame is not None:

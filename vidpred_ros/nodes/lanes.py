@@ -1,0 +1,87 @@
+"""The lanes that the parameters of the predictor node ask for."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rclpy.lifecycle import LifecycleNode
+
+from vidpred_ros.nodes.frame_outputs import FrameOutputs
+from vidpred_ros.nodes.ground_output import GroundOutput
+from vidpred_ros.nodes.label_lane import LabelTopicLane
+from vidpred_ros.nodes.label_outputs import LabelOutputs
+from vidpred_ros.nodes.lane import Lane
+from vidpred_ros.nodes.messages import filmstrip
+from vidpred_ros.predictors import make_predictor
+from vidpred_ros.predictors.base import LabelPredictor, Predictor
+from vidpred_ros.semantics import TRAIN_IDS, read_class_table
+from vidpred_ros.window import Window
+
+#: The value of the parameter segmenter that stands for another node's label maps.
+TOPIC = "topic"
+
+
+def make_lanes(node: LifecycleNode, settings: dict[str, Any]) -> dict[str, Lane]:
+    """ "forecast", the lane of frames, and with the parameter structure "labels", that of label maps.
+
+    Raises VidpredError, and then leaves nothing open.
+    """
+    with ExitStack() as undo:
+        lanes = {"forecast": frame_lane(node, settings)}
+        undo.callback(lanes["forecast"].close)
+        if settings["structure"]:
+            lanes["labels"] = label_lane(node, settings)
+        undo.pop_all()
+    return lanes
+
+
+def frame_lane(node: LifecycleNode, settings: dict[str, Any]) -> Lane:
+    """Raises VidpredError."""
+    predictor = make_predictor(settings["model"], _engine(settings), settings["steps"])
+    with ExitStack() as undo:
+        undo.callback(predictor.close)
+        window = _black(predictor)
+        filmstrip(window.frames[-1], predictor.predict(window))  # OpenCV loads its font
+        undo.pop_all()
+    return Lane(node, predictor, FrameOutputs(node, predictor.steps))
+
+
+def label_lane(node: LifecycleNode, settings: dict[str, Any]) -> Lane:
+    """Raises VidpredError."""
+    from vidpred_ros.predictors.structure import make_structure
+    from vidpred_ros.segmenters import make_segmenter
+
+    file = Path(settings["class_table"]) if settings["class_table"] else None
+    on_topic = settings["segmenter"] == TOPIC
+    table = read_class_table(file) if on_topic and file else TRAIN_IDS
+    engine = _engine(settings)
+    segmenter = None if on_topic else make_segmenter(settings["segmenter"], engine, file)
+    predictor: LabelPredictor = make_structure(
+        settings["structure_model"], segmenter, engine, settings["steps"], settings["samples"]
+    )
+    with ExitStack() as undo:
+        undo.callback(predictor.close)
+        unknown = [np.full(predictor.label_size, 255, np.uint8)] * predictor.window_length
+        predictor.predict(_black(predictor), unknown if on_topic else None)
+        undo.pop_all()
+    ground = GroundOutput(node, settings, predictor.label_size) if settings["ground"] else None
+    outputs = LabelOutputs(node, predictor.steps, ground)
+    return LabelTopicLane(node, predictor, outputs, table) if on_topic else Lane(node, predictor, outputs)
+
+
+def _engine(settings: dict[str, Any]) -> str | None:
+    return None if settings["engine"] == "auto" else settings["engine"]
+
+
+def _black(predictor: Predictor | LabelPredictor) -> Window:
+    """A window of black frames for the first inference, which allocates and compiles.
+
+    That time is spent at configure, where a broken engine is found before a frame comes.
+    """
+    black = np.zeros((*predictor.size, 3), np.uint8)
+    length, period_ns = predictor.window_length, round(predictor.period_s * 1e9)
+    stamps = tuple(k * period_ns for k in range(length))
+    return Window(stamps, (black,) * length, epoch=-1, sequence=length, period_ns=period_ns)
