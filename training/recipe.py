@@ -84,6 +84,13 @@ class StochasticLoss(Strict):
     vgg_crop: tuple[Side, Side] | None = None  # VGG terms on a random crop of this size, to save time; None: whole frame
 
 
+class SegmenterLoss(Strict):
+    """Cross-entropy whose weights, 1 / ln(rare + share), are by each class's share of a batch's pixels (Paszke 2016, ENet)."""
+
+    kind: Literal["segmenter"]
+    rare: float = Field(1.1, gt=1)  # the smaller, the more a rare class counts: at 1.1 up to ten times
+
+
 class StructureLoss(Strict):
     """Lee 2021 (HVP), equation 1: beta of the divergence. What else is here is ours."""
 
@@ -127,7 +134,7 @@ class PixelsLoss(Strict):
 
 #: The losses of each family of networks: one class for each kind.
 Loss = Annotated[
-    HierarchicalLoss | MultiScaleLoss | StochasticLoss | StructureLoss | S2SLoss | EdgesLoss | PixelsLoss,
+    HierarchicalLoss | MultiScaleLoss | StochasticLoss | SegmenterLoss | StructureLoss | S2SLoss | EdgesLoss | PixelsLoss,
     Field(discriminator="kind"),
 ]
 
@@ -158,6 +165,7 @@ class Recipe(Strict):
     optimizer: Literal["adam", "sgd"] = "adam"
     lr: float = Field(1e-4, gt=0)
     lr_end: float = Field(0.0, ge=0)  # where the cosine ends
+    backbone_lr: float = Field(1.0, ge=0)  # factor on the rates of a backbone that starts from ImageNet
     betas: tuple[float, float] = (0.0, 0.9)  # of Adam
     momentum: float = Field(0.0, ge=0, lt=1)  # of SGD
     schedule: Literal["constant", "cosine"] = "constant"
@@ -228,6 +236,10 @@ class Recipe(Strict):
             return self.network.max_steps
         if self.network.kind == "multiscale":
             return self.network.outputs  # the paper trains a single pass
+        if self.loss.kind == "pixels":
+            return self.loss.frames
+        if self.network.kind in ("segmenter", "edges"):
+            return 0
         if self.loss.kind == "pixels":
             return self.loss.frames
         return self.futures_per_step

@@ -55,7 +55,7 @@ class Trainer:
         self.ema = AveragedModel(generator, multi_avg_fn=average, use_buffers=True) if recipe.ema else None
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=recipe.precision == "fp16")
         self.step = 0
-        self.best: float | None = None  # validation LPIPS (or 1 - SSIM) of best.pt; None: no validation yet
+        self.best: float | None = None  # validation score of best.pt, less is better (validate.overall); None: no validation yet
 
     @property
     def released(self) -> nn.Module:
@@ -98,7 +98,7 @@ class Trainer:
         for name, other in self.networks.items():
             other.requires_grad_(name == which)
         for group in optimizer.param_groups:
-            group["lr"] = self.learning_rate()
+            group["lr"] = self.learning_rate() * group.get("factor", 1.0)
         optimizer.zero_grad(set_to_none=True)
         terms: dict[str, float] = {}
         for part in split(batch, recipe.accumulate):
@@ -202,9 +202,17 @@ class Trainer:
 
 
 def make_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
+    groups = parameter_groups(network, recipe.backbone_lr)
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(network.parameters(), lr=recipe.lr, momentum=recipe.momentum)
-    return torch.optim.Adam(network.parameters(), lr=recipe.lr, betas=recipe.betas)
+        return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum)
+    return torch.optim.Adam(groups, lr=recipe.lr, betas=recipe.betas)
+
+
+def parameter_groups(network: nn.Module, factor: float) -> list[dict[str, Any]]:
+    """A network's parameters, those of its ``backbone``, if it has one, with a learning rate ``factor`` times the others'."""
+    backbone = [p for name, p in network.named_parameters() if name.startswith("backbone.")]
+    others = [p for name, p in network.named_parameters() if not name.startswith("backbone.")]
+    return [{"params": others}] + ([{"params": backbone, "factor": factor}] if backbone else [])
 
 
 def channels_last(network: nn.Module) -> None:
