@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from test.helpers.models import make_model
+from vidpred_ros.engines.graph import load_network
+from vidpred_ros.errors import ConfigError
+from vidpred_ros.models import ReleasedModel
+from vidpred_ros.networks.pixels import one_hot
+from vidpred_ros.predictors.pixels import PixelRoll, make_pixel_roll
+
+PAST = 2
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("models")
+    make_model(place, "plain", "pixels", past=PAST)
+    make_model(place, "bounded", "pixels", past=PAST, edges=True)
+    make_model(place, "edger", "edges")
+    return place
+
+
+def clip(roll: PixelRoll, count: int, seed: int = 0) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    rng = np.random.default_rng(seed)
+    height, width = roll.size
+    frames = [rng.integers(0, 256, (height, width, 3), dtype=np.uint8) for _ in range(PAST)]
+    return frames, [np.kron(rng.integers(0, 19, (height // 8, width // 8)), np.ones((8, 8))).astype(np.uint8) for _ in range(count)]
+
+
+@pytest.mark.parametrize("edges", [False, True])
+def test_roll_equals_the_network_step_by_step(folder: Path, edges: bool) -> None:
+    model, drawer = ReleasedModel(folder / ("bounded" if edges else "plain")), ReleasedModel(folder / "edger")
+    roll = PixelRoll(model, "torch", drawer if edges else None)
+    frames, labels = clip(roll, PAST + 4)
+    roll.start(frames, labels[:PAST])
+    rolled = list(roll.roll(labels[PAST:]))
+    network, edger = load_network(model), load_network(drawer)
+    with torch.no_grad():
+        structures = one_hot(torch.from_numpy(np.stack(labels)), 19)
+        if edges:
+            structures = torch.cat([structures, edger(structures)], dim=1)
+        for k, made in enumerate(rolled):
+            past = torch.from_numpy(np.stack(frames[-PAST:])).permute(0, 3, 1, 2).float()[None] / 255
+            wanted = network(past, structures[None, k : k + PAST + 1]).frame[0].permute(1, 2, 0).numpy() * 255
+            assert made.dtype == np.uint8 and np.abs(made - wanted).max() <= 0.51
+            frames.append(made)
+    roll.close()
+
+
+def test_engines_agree(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIDPRED_CACHE", str(tmp_path))
+    pytest.importorskip("openvino")
+    results = []
+    for engine in ("torch", "openvino"):
+        roll = make_pixel_roll(str(folder / "plain"), engine)
+        frames, labels = clip(roll, PAST + 2)
+        roll.start(frames, labels[:PAST])
+        results.append(np.stack(list(roll.roll(labels[PAST:]))).astype(int))
+        roll.close()
+    assert np.abs(results[0] - results[1]).mean() < 2  # OpenVINO may compute in bf16
+
+
+def test_memory_does_not_grow(folder: Path) -> None:
+    roll = PixelRoll(ReleasedModel(folder / "plain"), "torch")
+    frames, labels = clip(roll, PAST + 5)
+    roll.start(frames, labels[:PAST])
+    count = 0
+    for _ in roll.roll(labels[PAST + i % 5] for i in range(200)):
+        count += 1
+        assert len(roll._frames) == len(roll._labels) == PAST
+    assert count == 200
+    roll.close()
+
+
+def test_a_short_past_is_filled_with_its_oldest_frame_and_a_long_one_cut(folder: Path) -> None:
+    roll = PixelRoll(ReleasedModel(folder / "plain"), "torch")
+    (a, b), labels = clip(roll, 4)
+    results = []
+    for frames, maps in (([a], labels[:1]), ([a, a], [labels[0]] * 2), ([b, a, a], [labels[1], *[labels[0]] * 2])):
+        roll.start(frames, maps)
+        results.append(roll.step(labels[3]))
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+    roll.close()
+
+
+def test_what_does_not_fit_is_an_error(folder: Path) -> None:
+    plain, bounded, drawer = (ReleasedModel(folder / name) for name in ("plain", "bounded", "edger"))
+    with pytest.raises(ConfigError, match="edger is of kind edges"):
+        PixelRoll(drawer, "torch")
+    with pytest.raises(ConfigError, match="takes boundaries: name an edge generator"):
+        PixelRoll(bounded, "torch")
+    with pytest.raises(ConfigError, match="takes no boundaries: leave out edger"):
+        PixelRoll(plain, "torch", drawer)
+    with pytest.raises(ConfigError, match="needs one of kind edges, not pixels"):
+        PixelRoll(bounded, "torch", plain)
+    roll = PixelRoll(plain, "torch")
+    frames, labels = clip(roll, 3)
+    with pytest.raises(ConfigError, match="no past yet"):
+        roll.step(labels[0])
+    with pytest.raises(ConfigError, match="as many frames as label maps"):
+        roll.start(frames, labels[:1])
+    roll.start(frames, labels[:2])
+    with pytest.raises(ConfigError, match="takes a label map of 32x64 uint8, not 32x63 uint8"):
+        roll.step(labels[2][:, 1:])
+    roll.close()
