@@ -7,7 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.losses.adversarial import bce_discriminator, bce_generator, hinge_discriminator, hinge_generator
+from training.losses.adversarial import (
+    LOSSES,
+    bce_discriminator,
+    bce_generator,
+    hinge_discriminator,
+    hinge_generator,
+    squares_discriminator,
+    squares_generator,
+)
 
 
 def logits() -> tuple[Tensor, Tensor]:
@@ -56,3 +64,18 @@ def test_half_precision_logits_give_a_float32_loss(loss: Callable[[Tensor, Tenso
     real, fake = (x.bfloat16() for x in logits())
     assert loss(real, fake).dtype == torch.float32
     assert float(loss(real, fake)) == pytest.approx(float(loss(real.float(), fake.float())), rel=1e-6)
+
+
+def test_least_squares_pull_towards_1_and_0() -> None:
+    real, fake = logits()
+    expected = slow_mean(lambda x: (x - 1) ** 2, real) + slow_mean(lambda x: x**2, fake)
+    assert float(squares_discriminator(real, fake)) == pytest.approx(expected, rel=1e-5)
+    assert float(squares_generator(fake)) == pytest.approx(slow_mean(lambda x: (x - 1) ** 2, fake), rel=1e-5)
+
+
+def test_log_is_the_papers_log_d() -> None:
+    real, fake = logits()
+    of_discriminator, of_generator = LOSSES["log"]
+    expected = slow_mean(lambda x: -math.log(sigmoid(x)), real) + slow_mean(lambda x: -math.log(1 - sigmoid(x)), fake)
+    assert float(of_discriminator(real, fake)) == pytest.approx(expected, rel=1e-5)
+    assert float(of_generator(fake)) == pytest.approx(slow_mean(lambda x: -math.log(sigmoid(x)), fake), rel=1e-5)
