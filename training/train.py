@@ -31,11 +31,15 @@ from torch.utils.tensorboard import SummaryWriter
 
 from training.datasets.clips import ClipDataset
 from training.datasets.frames import Sequence, open_sequences
+from training.datasets.label_clips import LabelClips, LabelledFrames, label_data
+from training.datasets.labels import LabelledSequence, open_labelled
 from training.recipe import Recipe, load_recipe
 from training.sway import fit_sway
 from training.trainer import Trainer
 from training.validate import check_long_enough, overall, validate
+from training.validate_labels import check_labelled, validate_labels
 from vidpred_ros.errors import VidpredError
+from vidpred_ros.networks.config import LABEL_KINDS
 from vidpred_ros.networks.heads import Sway
 
 console = Console(stderr=True)
@@ -43,17 +47,26 @@ console = Console(stderr=True)
 SMOOTH = 50
 
 
-def load_data(recipe: Recipe) -> tuple[ClipDataset, list[Sequence]]:
+#: What a run learns from, and what it is validated on.
+Clips = ClipDataset | LabelledFrames | LabelClips
+HeldOut = list[Sequence] | list[LabelledSequence]
+
+
+def load_data(recipe: Recipe) -> tuple[Clips, HeldOut]:
     """The training clips and the validation sequences of a recipe, decoded into the cache on first use."""
     data, random_crops = recipe.data, recipe.data.crop != (1.0, 1.0)
+    length = recipe.total_steps * recipe.batch * int(os.environ.get("WORLD_SIZE", "1"))
+    if recipe.network.kind in LABEL_KINDS:
+        labelled, scored = open_labelled(data.train, "train"), open_labelled(data.validate_on, "val")
+        check_labelled(scored, recipe)
+        return label_data(labelled, recipe, length), scored
     train = open_sequences(data.train, data.size, "train", random_crops)
     held_out = open_sequences(data.validate_on, data.size, "val", False)
     check_long_enough(held_out, recipe)  # now, not after hours of training
-    length = recipe.total_steps * recipe.batch * int(os.environ.get("WORLD_SIZE", "1"))
     return ClipDataset(train, data, recipe.futures, recipe.network.needs_flows, recipe.seed, length), held_out
 
 
-def batches(dataset: ClipDataset, trainer: Trainer) -> Iterator[dict[str, Tensor]]:
+def batches(dataset: Clips, trainer: Trainer) -> Iterator[dict[str, Tensor]]:
     """This process's windows of every update that is still to come."""
     recipe, world = trainer.recipe, trainer.world
     first = (trainer.step * world + trainer.rank) * recipe.batch
@@ -117,10 +130,10 @@ def run(recipe: Recipe, out: Path, name: str = "") -> Path:
     return out / "last.pt"
 
 
-def learn_sway(trainer: Trainer, dataset: ClipDataset) -> None:
+def learn_sway(trainer: Trainer, dataset: Clips) -> None:
     """Fit the generator's sway head, if it has one that knows nothing yet, to the training sequences' motion."""
     network, recipe = trainer.networks["generator"], trainer.recipe
-    if recipe.network.kind != "hierarchical" or not recipe.network.sway:
+    if recipe.network.kind != "hierarchical" or not recipe.network.sway or not isinstance(dataset, ClipDataset):
         return
     if recipe.init is not None and not any(name.startswith("head.sway.") for name in trainer.fresh):
         return
@@ -134,7 +147,7 @@ def learn_sway(trainer: Trainer, dataset: ClipDataset) -> None:
         console.print(f"sway: foretells {100 * share:.0f} % of the variance of the camera's vertical shift", highlight=False)
 
 
-def learn_and_log(trainer: Trainer, dataset: ClipDataset, held_out: list[Sequence]) -> None:
+def learn_and_log(trainer: Trainer, dataset: Clips, held_out: HeldOut) -> None:
     """The chief's loop: updates, a progress bar, validation, and the checkpoints last.pt and best.pt."""
     recipe, total = trainer.recipe, trainer.recipe.total_steps
     sizes = ", ".join(f"{n} {sum(p.numel() for p in net.parameters()) / 1e6:.1f} M" for n, net in trainer.networks.items())
@@ -151,7 +164,7 @@ def learn_and_log(trainer: Trainer, dataset: ClipDataset, held_out: list[Sequenc
             bar.update(task, advance=1, description=phase, loss=shown)
             done = trainer.step == total
             if done or trainer.step % recipe.validate_every == 0:
-                scores, strips = validate(trainer.released, held_out, recipe)
+                scores, strips = score(trainer.released, held_out, recipe)
                 log.validation(trainer.step, scores, strips)
                 print_scores(trainer.step, scores)
                 now = overall(scores)
@@ -161,6 +174,13 @@ def learn_and_log(trainer: Trainer, dataset: ClipDataset, held_out: list[Sequenc
             if done or trainer.step % recipe.save_every == 0:
                 trainer.save()
     log.close()
+
+
+def score(network: nn.Module, held_out: HeldOut, recipe: Recipe) -> tuple[dict[str, float], dict[str, Any]]:
+    """The scores and strips of the validation that belongs to the network."""
+    if recipe.network.kind in LABEL_KINDS:
+        return validate_labels(network, cast(list[LabelledSequence], held_out), recipe)
+    return validate(network, cast(list[Sequence], held_out), recipe)
 
 
 def print_scores(step: int, scores: dict[str, float]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence as Many
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.datasets.frames import Sequence
+from training.datasets.labels import LabelledSequence
 from training.recipe import Recipe
 from vidpred_ros.errors import SourceError
 from vidpred_ros.metrics import FrameMetrics
@@ -53,7 +55,7 @@ def check_long_enough(sequences: list[Sequence], recipe: Recipe) -> None:
             )
 
 
-def short_names(sequences: list[Sequence]) -> list[str]:
+def short_names(sequences: Many[Sequence | LabelledSequence]) -> list[str]:
     """The last parts of the sequences' names, as many as tell them apart; of KITTI raw (DRIVE/image_02/data) at least two."""
     parts, lengths = [], []
     for sequence in sequences:
@@ -111,9 +113,12 @@ def validate(network: nn.Module, sequences: list[Sequence], recipe: Recipe) -> t
 
 
 def overall(scores: dict[str, float]) -> float | None:
-    """What decides the best checkpoint, less is better: mean LPIPS at step 1, or 1 - SSIM where there is no LPIPS."""
-    for metric in ("lpips", "ssim"):
-        values = [value for name, value in scores.items() if name.endswith(f" {metric}@1")]
+    """What decides the best checkpoint, less is better: mean LPIPS at step 1, or 1 - SSIM where there is no LPIPS.
+
+    Of label maps 1 - mIoU of all classes, averaged over sequences and steps; of boundaries 1 - F1.
+    """
+    for metric in ("lpips@1", "ssim@1", "miou", "f1"):
+        values = [value for name, value in scores.items() if f"{name.rpartition(' ')[2]}@".startswith(f"{metric}@")]
         if values:
-            return float(np.mean(values)) if metric == "lpips" else 1 - float(np.mean(values))
+            return float(np.mean(values)) if metric == "lpips@1" else 1 - float(np.mean(values))
     return None

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from training.datasets.bank import Bank
 from training.datasets.clips import NO_FIRST_FLOW, channels_first, deal, in_other_light, random_crop, resized
 from training.datasets.labels import LabelledSequence
-from training.recipe import Data
+from training.recipe import Data, Recipe
 from vidpred_ros.errors import SourceError
 from vidpred_ros.motion import DisFlow, gray, guessed_labels
 
@@ -137,6 +137,19 @@ class LabelClips(Dataset[dict[str, Tensor]]):
             flows = [self._dis(now, before) for before, now in pairwise(grays)]
             clip["flows"] = np.stack(flows).astype(np.float16)
         return clip
+
+
+def label_data(sequences: Many[LabelledSequence], recipe: Recipe, length: int) -> LabelledFrames | LabelClips:
+    """What a recipe's network learns from: ``length`` items. Raises SourceError as the data sets do."""
+    config, data, seed = recipe.network, recipe.data, recipe.seed
+    if config.kind == "segmenter":
+        return LabelledFrames(sequences, data, seed, length)
+    if config.kind == "edges":
+        return LabelClips(sequences, data, 1, 0, False, False, seed, length)
+    if config.kind == "pixels":  # its losses look at the flow of every frame
+        return LabelClips(sequences, data, recipe.context + recipe.futures, 0, True, True, seed, length)
+    frames = config.kind == "structure" and config.space == "rgb"
+    return LabelClips(sequences, data, recipe.context, recipe.futures, config.needs_flows, frames, seed, length)
 
 
 def check_frames(sequences: Many[LabelledSequence], why: str) -> None:
