@@ -60,10 +60,22 @@ def carry_labels(labels: NDArray[np.uint8], flow: NDArray[np.float32], steps: in
     return carried
 
 
-def guessed_labels(labels: NDArray[np.uint8], flows: NDArray[np.float32], steps: int) -> NDArray[np.uint8]:
+def labels_along(labels: NDArray[np.uint8], motions: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """A label map moved to each of K instants: motions K x H x W x 2, pixels; sampled at p + motion(p), the border repeated."""
+    return np.stack([move_labels(labels, motion, 1) for motion in motions])
+
+
+def guessed_labels(
+    labels: NDArray[np.uint8],
+    flows: NDArray[np.float32],
+    steps: int,
+    motions: NDArray[np.float32] | None = None,
+) -> NDArray[np.uint8]:
     """What a motion prior makes of T label maps (T x H x W) and their backward flows (T x H x W x 2): T - 1 + steps maps.
 
-    Each map but the last moved on by one frame, then the last one by 1..steps frames.
+    Each map but the last moved on by one frame, then the last one by 1..steps frames: carried along its flow, or along
+    ``motions`` (steps x H x W x 2) where a frame predictor foretold them.
     """
     moved = [move_labels(one, flow, 1) for one, flow in zip(labels[:-1], flows[:-1], strict=True)]
-    return np.stack([*moved, *carry_labels(labels[-1], flows[-1], steps)])
+    last = carry_labels(labels[-1], flows[-1], steps) if motions is None else labels_along(labels[-1], motions[:steps])
+    return np.stack([*moved, *last])

@@ -152,6 +152,7 @@ class SegmenterConfig(_Labels):
     kind: Literal["segmenter"]
     backbone: Literal["efficientnet_lite0"] = "efficientnet_lite0"
     features: int = Field(64, ge=8, multiple_of=8)  # channels of the decoder
+    size: tuple[int, int] = (256, 512)  # (height, width) of the frames that a released one takes; it learns from smaller parts
     classes: int = Field(CLASSES, ge=2, le=255)
 
 
@@ -166,15 +167,20 @@ class StructureConfig(_Labels):
     scale: Literal[8, 16, 32] = 8  # the recurrent state is this much smaller than the label map
     width: float = Field(1.0, gt=0, le=4)  # factor on every channel count of tables B to E
     context: int = Field(4, ge=2, le=8)  # label maps that it sees
-    motion_prior: Literal["none", "dis"] = "none"  # dis: labels moved by the classical flow of the frames (ours)
+    #: Label maps moved on as a guess (ours): dis by the classical flow of the frames, frames by what a frame predictor,
+    #: ``motion_model``, foretells of their motion.
+    motion_prior: Literal["none", "dis", "frames"] = "none"
+    motion_model: str | None = None
     max_steps: int = Field(10, ge=1, le=1000)
 
     @model_validator(mode="after")
     def _scale_divides_size(self) -> StructureConfig:
         if self.size[0] % self.scale or self.size[1] % self.scale:
             raise ValueError("size: {}x{} is no multiple of scale ({})".format(*self.size, self.scale))
-        if self.motion_prior == "dis" and self.space == "rgb":
-            raise ValueError("motion_prior 'dis' moves label maps: it needs space 'labels' or 'soft'")
+        if self.motion_prior != "none" and self.space == "rgb":
+            raise ValueError(f"motion_prior {self.motion_prior!r} moves label maps: it needs space 'labels' or 'soft'")
+        if (self.motion_prior == "frames") != (self.motion_model is not None):
+            raise ValueError("motion_model: a released frame predictor, for motion_prior 'frames' and for no other")
         return self
 
     @property
@@ -194,7 +200,12 @@ class StructureConfig(_Labels):
 
     @property
     def needs_flows(self) -> bool:
-        return self.motion_prior == "dis"
+        return self.motion_prior != "none"
+
+    @property
+    def frames_seen(self) -> int:
+        """The newest camera frames that a forecast needs: a frame predictor sees a whole window."""
+        return WINDOW if self.motion_prior == "frames" else self.context
 
 
 class S2SConfig(_Labels):

@@ -141,6 +141,16 @@ class HierarchicalResidual(nn.Module):
                 flows = torch.cat([flows[:, 1:], motion], dim=1)
         return torch.cat(futures, dim=1)
 
+    def motions(self, frames: Tensor, flows: Tensor | None, steps: Sequence[int]) -> Tensor:
+        """Where the wanted frames' pixels are taken from: (B, K, 2, H, W) pixels, last frame sampled at p + motion(p).
+
+        For a warp head with direct rollout.
+        """
+        self._check(frames, steps)
+        motion = self._decode(self._states(frames, flows), frames, flows, steps, self._jolts(flows))[1]
+        assert motion is not None and self.config.rollout == "direct", "this network foretells no motion"
+        return motion
+
     def _states(self, frames: Tensor, flows: Tensor | None) -> list[Tensor]:
         u = self._inputs(frames, flows).transpose(1, 2).contiguous(memory_format=torch.channels_last_3d)
         states = []

@@ -21,8 +21,8 @@ Where the text is silent or we read it in one of several ways:
   before the first are zeros.
 - "soft" sees one-hot label maps, or soft ones (B, T, C, H, W) where a segmenter gives them.
 
-Ours is the motion prior ("dis"): each map comes with the guess of the next one, the map moved by the classical flow of the
-camera's frames, and with that flow. A step's logits are gate * scale[class] * onehot(guess) + decoder's, the gate of each
+Ours is the motion prior: each map comes with the guess of the next one, the map moved by the classical flow of the camera's
+frames ("dis") or, after the newest, by the motion that a frame predictor foretells ("frames"), and with that flow. A step's logits are gate * scale[class] * onehot(guess) + decoder's, the gate of each
 pixel too from the decoder, whose last convolution starts at zero: an untrained network is the labels moved by flow.
 
 Parameters at width 1.0 with 19 classes: 22.3 M at scale 8, 25.8 M at 16, of which the posterior, needed for training only, has
@@ -210,7 +210,7 @@ class StructureGenerator(nn.Module):
         blocks = [*BLOCKS, *[BLOCKS[-1]] * (depth - len(BLOCKS))]
         widths, counts = [_scaled(channels, config) for channels, _ in blocks], [count for _, count in blocks]
         code, hidden = _scaled(CODE, config), _scaled(HIDDEN, config)
-        moves, stochastic = config.motion_prior == "dis", config.form == "svg"
+        moves, stochastic = config.needs_flows, config.form == "svg"
         self.encoder = Encoder(config.channels, config.channels + 2 if moves else 0, widths, counts, code)
         self.decoder = Decoder(config.channels + moves, widths, counts, code)
         self.prior = GaussianLstm(code, hidden) if stochastic else None
