@@ -53,7 +53,7 @@ def release(path: Path, out: Path, licence: str) -> ModelCard:
         id=out.name,
         network=recipe.network,
         parameters=sum(p.numel() for p in network.parameters()),
-        size=recipe.data.size,
+        size=getattr(recipe.network, "size", recipe.data.size),
         period=recipe.data.period,
         training=Training(
             recipe=state.get("name") or out.name,
