@@ -1,7 +1,7 @@
 """Starts and activates the predictor, and with source:=SOURCE a camera that replays it.
 
     ros2 launch vidpred_ros predictor.launch.py image:=/front/image_raw model:=hrp_tree_w50
-    ros2 launch vidpred_ros predictor.launch.py source:=drive.mcap rviz:=true
+    ros2 launch vidpred_ros predictor.launch.py source:=drive.mcap rviz:=true structure:=true
 
 The predictor activates itself (its parameter autostart), so no event handler has to: one that activates on reaching
 "inactive" would also undo a later deactivation. With autostart:=false your own lifecycle manager does it.
@@ -20,8 +20,18 @@ CONFIG = Path(__file__).resolve().parent.parent / "config"
 #: The topics of the RViz configuration, from the root into the namespace that rviz2 is started in.
 FUTURES = [
     (f"/predictor/future/{topic}", f"predictor/future/{topic}")
-    for topic in ("filmstrip", *(f"step_{k}/image" for k in range(1, 6)))
+    for topic in (
+        "filmstrip",
+        *(f"step_{k}/{what}" for k in range(1, 6) for what in ("image", "labels_color")),
+        "uncertainty",
+        *(f"occupancy_{name}" for name in ("person", "rider", "car")),
+        "ground",
+    )
 ]
+#: Arguments that are parameters of the predictor, by their type.
+WORDS = ("model", "engine", "image_transport", "structure_model", "segmenter", "class_table", "ground_frame")
+NUMBERS = {"steps": int, "samples": int, "camera_height": float, "camera_pitch": float}
+SWITCHES = ("structure", "ground")
 ARGUMENTS = [
     DeclareLaunchArgument("image", default_value="camera/image_raw", description="Image topic to predict on"),
     DeclareLaunchArgument(
@@ -35,6 +45,41 @@ ARGUMENTS = [
     ),
     DeclareLaunchArgument(
         "steps", default_value="", description="Number of future frames (empty: as in params_file)"
+    ),
+    DeclareLaunchArgument(
+        "structure", default_value="", description="true: label maps too (empty: as in params_file)"
+    ),
+    DeclareLaunchArgument(
+        "structure_model",
+        default_value="",
+        description="Released model of label maps (empty: as in params_file)",
+    ),
+    DeclareLaunchArgument(
+        "segmenter", default_value="", description="Released, .onnx file or topic (empty: as in params_file)"
+    ),
+    DeclareLaunchArgument(
+        "class_table",
+        default_value="",
+        description="YAML file of your ids' meaning (empty: as in params_file)",
+    ),
+    DeclareLaunchArgument(
+        "samples", default_value="", description="Futures drawn for label maps (empty: as in params_file)"
+    ),
+    DeclareLaunchArgument("labels", default_value="labels", description="Label topic, for segmenter:=topic"),
+    DeclareLaunchArgument(
+        "ground", default_value="", description="true: points on the ground (empty: as in params_file)"
+    ),
+    DeclareLaunchArgument(
+        "camera_info", default_value="camera/camera_info", description="Calibration topic, for ground:=true"
+    ),
+    DeclareLaunchArgument(
+        "camera_height", default_value="", description="Metres above the ground (empty: as in params_file)"
+    ),
+    DeclareLaunchArgument(
+        "camera_pitch", default_value="", description="Radians looking down (empty: as in params_file)"
+    ),
+    DeclareLaunchArgument(
+        "ground_frame", default_value="", description="frame_id of the points (empty: as in params_file)"
     ),
     DeclareLaunchArgument(
         "params_file", default_value=str(CONFIG / "predictor.yaml"), description="Parameters of both nodes"
@@ -60,9 +105,9 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         "output": "screen",
     }
     sim_time = {"use_sim_time": given["use_sim_time"].lower() == "true"}
-    chosen = {name: given[name] for name in ("model", "engine", "image_transport") if given[name]}
-    if given["steps"]:
-        chosen["steps"] = int(given["steps"])
+    chosen = {name: given[name] for name in WORDS if given[name]}
+    chosen |= {name: number(given[name]) for name, number in NUMBERS.items() if given[name]}
+    chosen |= {name: given[name].lower() == "true" for name in SWITCHES if given[name]}
     predictor = LifecycleNode(
         executable="predictor",
         name="predictor",
@@ -72,7 +117,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             {"autostart": given["autostart"].lower() == "true"},
             chosen,
         ],
-        remappings=[("image", given["image"])],
+        remappings=[(name, given[name]) for name in ("image", "labels", "camera_info")],
         **common,
     )
     entities = [SetEnvironmentVariable(name, value) for name, value in profile_environment().items()] + [
@@ -90,6 +135,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
                 remappings=[
                     ("~/image_raw", given["image"]),
                     ("~/image_raw/compressed", given["image"] + "/compressed"),
+                    ("~/camera_info", given["camera_info"]),
                 ],
                 **common,
             )

@@ -37,15 +37,20 @@ sys.exit(service.run())
 def displayed() -> dict[str, str]:
     """Topic and reliability of each display of the RViz configuration."""
     displays = yaml.safe_load(RVIZ_FILE.read_text())["Visualization Manager"]["Displays"]
-    assert {display["Class"] for display in displays} == {"rviz_default_plugins/Image"}
+    assert {display["Class"] for display in displays} == {
+        "rviz_default_plugins/Image",
+        "rviz_default_plugins/PointCloud2",
+    }
     return {display["Topic"]["Value"]: display["Topic"]["Reliability Policy"] for display in displays}
 
 
 def test_rviz_shows_the_camera_the_filmstrip_and_the_steps() -> None:
     topics = displayed()
     assert topics.pop("/camera/image_raw") == "Best Effort", "so that it works with every camera"
-    steps = {f"/predictor/future/step_{k}/image" for k in range(1, 6)}
-    assert set(topics) == {"/predictor/future/filmstrip", *steps}
+    steps = {f"step_{k}/{what}" for k in range(1, 6) for what in ("image", "labels_color")}
+    occupancy = {f"occupancy_{name}" for name in ("person", "rider", "car")}
+    wanted = {"filmstrip", *steps, "uncertainty", *occupancy, "ground"}
+    assert set(topics) == {f"/predictor/future/{topic}" for topic in wanted}
 
 
 needs_launch = pytest.mark.skipif(
@@ -147,3 +152,30 @@ def test_the_launch_file_s_arguments_reach_the_nodes(
     renamed = dict(runpy.run_path(str(LAUNCH_FILE))["FUTURES"])
     assert set(renamed) == set(displayed()) - {"/camera/image_raw"}, "all displays follow the namespace"
     assert all(not topic.startswith("/") for topic in renamed.values())
+
+
+@needs_launch
+def test_the_launch_file_s_arguments_are_parameters_of_the_right_type() -> None:
+    from launch import LaunchContext
+    from vidpred_ros.nodes.parameters import PREDICTOR
+
+    file = runpy.run_path(str(LAUNCH_FILE))
+    start, context = file["start"], LaunchContext()
+    start.__globals__["LifecycleNode"] = dict  # what it would be made of
+    for argument in file["ARGUMENTS"]:
+        argument.execute(context)
+    given = {"structure": "true", "steps": "3", "camera_pitch": "0.1", "segmenter": "topic"}
+    context.launch_configurations.update(given, labels="front/labels")
+    node = next(entity for entity in start(context) if isinstance(entity, dict))
+    assert node["parameters"][-1] == {
+        "structure": True,
+        "steps": 3,
+        "camera_pitch": 0.1,
+        "segmenter": "topic",
+    }
+    assert ("labels", "front/labels") in node["remappings"]
+
+    types = {spec.name: type(spec.default) for spec in PREDICTOR}
+    assert {name: types[name] for name in file["NUMBERS"]} == file["NUMBERS"]
+    assert {types[name] for name in file["WORDS"]} == {str}
+    assert {types[name] for name in file["SWITCHES"]} == {bool}
