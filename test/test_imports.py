@@ -22,6 +22,7 @@ ROOMS = [
     "evaluation",
     "training",
     "predictors",
+    "segmenters",
     "sources",
     "metrics",
     "engines",
