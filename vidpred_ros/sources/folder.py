@@ -33,10 +33,10 @@ class FolderSource:
         self.path, self.name = path, name
         frames = path / "frames"
         folder = frames if frames.is_dir() else path
-        self._files = sorted((f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES), key=_natural)
+        self.files = sorted((f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES), key=_natural)
         meta = read_meta(path)
-        self.label_files: LabelFiles | None = find_label_files(path, meta, [f.stem for f in self._files])
-        if not self._files:
+        self.label_files: LabelFiles | None = find_label_files(path, meta, [f.stem for f in self.files])
+        if not self.files:
             why = " but label maps" if labels_alone(path) else ""
             raise SourceError(f"{folder} has no images{why} ({', '.join(IMAGE_SUFFIXES)}) and no metadata.yaml of a rosbag2")
         self._meta_file = path / "meta.json"
@@ -44,22 +44,22 @@ class FolderSource:
         self.label_kind: LabelKind | None = self.label_files.kind if self.label_files else None
 
     def __len__(self) -> int:
-        return len(self._files)
+        return len(self.files)
 
     def __iter__(self) -> Iterator[SourceFrame]:
         shape: tuple[int, ...] | None = None
-        for index, file in enumerate(self._files):
+        for index, file in enumerate(self.files):
             image = _read(file)
             shape = shape or image.shape
             if image.shape != shape:
-                raise SourceError(f"{file} is {_size(image.shape)}, but {self._files[0]} is {_size(shape)}")
+                raise SourceError(f"{file} is {_size(image.shape)}, but {self.files[0]} is {_size(shape)}")
             labels = None if self.label_files is None else self.label_files.read(index, image.shape)
             yield SourceFrame(round(index * 1e9 / self.rate_hz), image, labels)
 
     def fingerprint(self) -> str:
         meta = [self._meta_file] if self._meta_file.exists() else []
         labels = filter(None, self.label_files.files) if self.label_files else ()
-        return sha256_of_files([*meta, *self._files, *labels])
+        return sha256_of_files([*meta, *self.files, *labels])
 
 
 def labels_alone(path: Path) -> tuple[LabelFiles, float] | None:
