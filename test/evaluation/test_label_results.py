@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from helpers.labels import LABEL_SIZE, ColourSegmenter, Guesser, write_label_drive
+from helpers.labels import ColourSegmenter, Guesser, write_label_drive
 
 from vidpred_ros.evaluation.label_results import evaluate_structure
 from vidpred_ros.evaluation.label_trials import StructureLane
@@ -21,7 +21,7 @@ def drive(tmp_path_factory):
 
 
 def lane(**settings):
-    return StructureLane(Guesser(**settings), ColourSegmenter(8), label_size=LABEL_SIZE)
+    return StructureLane(Guesser(**settings), ColourSegmenter(8))
 
 
 def test_label_scores_stand_beside_those_of_frames(drive, tmp_path):

@@ -21,7 +21,7 @@ from vidpred_ros.sources import open_source
 
 def lane(**settings):
     wrong, context, best_of = (settings.pop(key, default) for key, default in (("wrong", 8), ("context", "segmenter"), ("best_of", 0)))
-    return StructureLane(Guesser(**settings), ColourSegmenter(wrong), context, best_of, LABEL_SIZE)
+    return StructureLane(Guesser(**settings), ColourSegmenter(wrong), context, best_of)
 
 
 @pytest.fixture(scope="module")

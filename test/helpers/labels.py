@@ -79,7 +79,7 @@ class Guesser:
     """A structure generator that moves labels by the flow and draws futures: one of them is ``truth`` where it is given."""
 
     model_id, engine, weights_sha256 = "guesser", "none", "0" * 64
-    size, label_size, window_length = SIZE, LABEL_SIZE, 4
+    size, label_size, window_length, needs_frames = SIZE, LABEL_SIZE, 4, True
 
     def __init__(self, steps: int = 3, period_s: float = 0.1, samples: int = 4, truth: bool = False) -> None:
         self.period_s, self.steps, self.samples, self._truth = period_s, steps, samples, truth

@@ -6,7 +6,7 @@ import time
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,40 +14,15 @@ from numpy.typing import NDArray
 from vidpred_ros.errors import ConfigError, SourceError
 from vidpred_ros.evaluation.trials import Watch, no_window, windows_of_all_phases
 from vidpred_ros.forecast import Forecast
-from vidpred_ros.predictors.label_baselines import LABEL_SIZE, CopyLabels, MovedLabels
+from vidpred_ros.predictors.base import LabelPredictor
+from vidpred_ros.predictors.label_baselines import CopyLabels, MovedLabels
 from vidpred_ros.preprocess import crop_and_resize, crop_and_resize_labels
+from vidpred_ros.segmenters import Segmenter
 from vidpred_ros.sources.base import Source, SourceFrame
 from vidpred_ros.window import Window
 
 #: Whose label maps: those that the source carries, or those that the segmenter makes of its frames.
 Origin = Literal["source", "segmenter"]
-
-
-class Segmenter(Protocol):
-    """Frames in, label maps out (``vidpred_ros.segmenters``)."""
-
-    name: str
-    size: tuple[int, int]  # (height, width) of the frames that it takes
-    engine: str
-
-    def segment(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """HxWx3 uint8 RGB to HxW uint8 train ids."""
-        ...
-
-
-class LabelPredictor(Protocol):
-    """A predictor of label maps: the structure generator, or a baseline."""
-
-    model_id: str
-    engine: str
-    size: tuple[int, int]  # (height, width) of a window's frames
-    period_s: float
-    window_length: int
-    steps: int
-
-    def predict(self, window: Window, labels: Sequence[NDArray[np.uint8]] | None = None) -> Forecast:
-        """K future label maps of a window; ``labels`` are those of its frames, None: it segments them itself."""
-        ...
 
 
 @dataclass
@@ -58,7 +33,10 @@ class StructureLane:
     segmenter: Segmenter
     context: Origin = "segmenter"
     best_of: int = 0  # score the best of so many samples too: the predictor has to draw them
-    label_size: tuple[int, int] = LABEL_SIZE
+
+    @property
+    def label_size(self) -> tuple[int, int]:
+        return self.predictor.label_size
 
     def baselines(self) -> dict[str, LabelPredictor]:
         """Copied and moved label maps on the windows of the lane's predictor."""

@@ -4,6 +4,7 @@ A recording is a folder with
   camera.npz      stamps_ns (N) int64; frames (N, height, width, 3) uint8 RGB, cropped and resized as the model sees them
   forecasts.npz   source_stamps_ns (M) and period_ns (M) int64; frames (M, K, height, width, 3) uint8 RGB: complete
                   forecasts only; step k (index k - 1) is for the instant source_stamp + k * period
+  labels.npz      only of a predictor with a structure lane: see ``LabelRecording``
   recording.json  the counts and latencies of ``Recording.summary``
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,30 @@ from vidpred_ros.errors import SourceError
 
 
 @dataclass(frozen=True)
+class LabelRecording:
+    """The complete forecasts of label maps, M of them; step k (index k - 1) is for the instant source_stamp + k * period.
+
+    A predictor that draws no samples leaves ``uncertainty`` and ``occupancy`` empty: their first length is 0.
+    """
+
+    source_stamps_ns: NDArray[np.int64]  # M
+    period_ns: NDArray[np.int64]  # M
+    labels: NDArray[np.uint8]  # M x K x height x width, train ids
+    uncertainty: NDArray[np.float16]  # M x height x width, nats
+    occupancy: NDArray[np.float16]  # M x classes x height x width, in the order of semantics.OCCUPANTS
+
+    def save(self, file: Path) -> None:
+        np.savez_compressed(file, **{field.name: getattr(self, field.name) for field in fields(self)})
+
+
+@dataclass(frozen=True)
 class Recording:
     """Camera frames and forecasts of one run; arrays as in the module's docstring.
 
     ``summary`` has model, engine, steps, frame_id; camera: {sent, received, lost} frames; forecasts: {announced, complete}
     ("announced" counts info messages); info_stamps_ns: their source stamps; latency_ms: {stage: {median, p99}}, latency_ms_each: {stage: list in order};
-    diagnostics: the predictor's last report as {key: text}, with its level and message.
+    diagnostics: the predictor's last report as {key: text}, with its level and message. With a structure lane ``labels`` in it has
+    model, engine, samples, forecasts, latency_ms, latency_ms_each and diagnostics of that lane.
     """
 
     camera_stamps_ns: NDArray[np.int64]
@@ -36,6 +55,7 @@ class Recording:
     period_ns: NDArray[np.int64]
     forecast_frames: NDArray[np.uint8]
     summary: dict[str, Any]
+    labels: LabelRecording | None = None
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -46,6 +66,8 @@ class Recording:
             period_ns=self.period_ns,
             frames=self.forecast_frames,
         )
+        if self.labels is not None:
+            self.labels.save(folder / "labels.npz")
         (folder / "recording.json").write_text(json.dumps(self.summary, indent=1) + "\n")
 
 
@@ -60,9 +82,17 @@ def load_recording(folder: Path) -> Recording:
                 forecasts["period_ns"],
                 forecasts["frames"],
                 json.loads((folder / "recording.json").read_text()),
+                _load_labels(folder / "labels.npz"),
             )
     except FileNotFoundError as error:
         raise SourceError(f"{folder} is no recording: {error.filename} is missing") from error
+
+
+def _load_labels(file: Path) -> LabelRecording | None:
+    if not file.exists():
+        return None
+    with np.load(file) as arrays:
+        return LabelRecording(**arrays)
 
 
 def summarise(values: Sequence[float]) -> dict[str, float | None]:
