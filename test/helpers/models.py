@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
+from pydantic import TypeAdapter
+from safetensors.torch import save_file
 from torch import nn
 
 from training import checkpoint
 from training.recipe import Data, Recipe
 from training.release import release
+from vidpred_ros.models import CARD, WEIGHTS, ModelCard, Training
 from vidpred_ros.networks import make_network
 from vidpred_ros.networks.config import (
+    LABEL_KINDS,
     WINDOW,
     HierarchicalConfig,
     MultiScaleConfig,
+    NetworkConfig,
     StochasticConfig,
 )
+from vidpred_ros.semantics import CLASS_NAMES
 
 SIZE = (32, 48)
+#: Of the tiny models of label maps: a label map's, and a segmenter's frame, which is twice as large.
+LABEL_SIZE, SEGMENTER_SIZE = (32, 64), (64, 128)
 #: Settings of a small network of each kind.
 TINY: dict[str, dict[str, Any]] = {
     "hierarchical": {"width": 0.1, "head": "warp", "motion_prior": "dis", "sway": True, "rollout": "direct", "max_steps": 5},
     "multiscale": {"width": 0.05, "max_steps": 5},
     "stochastic": {"width": 0.1, "size": SIZE, "features": 16, "latent": 3, "hidden": 16, "max_steps": 5},
+    "segmenter": {"features": 8, "size": SEGMENTER_SIZE},
+    "structure": {"width": 0.1, "size": LABEL_SIZE, "motion_prior": "dis", "max_steps": 5},
+    "s2s": {"width": 0.05, "size": LABEL_SIZE, "max_steps": 5},
+    "edges": {"width": 0.05, "blocks": 1},
+    "pixels": {"width": 0.05, "downsamplings": 1, "blocks": 1, "past": 2},
 }
 
 
@@ -67,7 +82,45 @@ def make_checkpoint(path: Path, kind: str = "hierarchical", **settings: Any) -> 
     return path
 
 
+def random_label_network(config: Any, seed: int = 0) -> nn.Module:
+    """A network of label maps whose every weight matters, the zeros that it starts with included."""
+    torch.manual_seed(seed)
+    network = make_network(config)
+    for name, parameter in network.named_parameters():
+        if parameter.abs().max() == 0:
+            nn.init.normal_(parameter)
+        elif name == "scale":
+            nn.init.ones_(parameter)  # the motion prior leaves room for the rest
+        elif name.startswith(("prior.", "predictor.")):
+            parameter.data *= 4  # noise is seen in what is made
+    return network.eval()
+
+
+def make_label_model(folder: Path, kind: str, seed: int, **settings: Any) -> Path:
+    """A model folder of a random network of label maps, as a release would make it."""
+    config = TypeAdapter(NetworkConfig).validate_python({"kind": kind} | TINY[kind] | settings)
+    network = random_label_network(config, seed)
+    folder.mkdir(parents=True)
+    weights = {n: (w.half() if w.is_floating_point() else w).contiguous() for n, w in network.state_dict().items()}
+    save_file(weights, folder / WEIGHTS)
+    card = ModelCard(
+        id=folder.name,
+        network=config,
+        parameters=sum(p.numel() for p in network.parameters()),
+        size=SEGMENTER_SIZE if kind == "segmenter" else LABEL_SIZE,
+        period=0.1,
+        window={"structure": 4, "s2s": 4, "pixels": TINY["pixels"]["past"]}.get(kind, 1),
+        classes=list(CLASS_NAMES[: config.classes]),
+        training=Training(recipe="tiny", steps=0, data=[], licence="none: random weights", seed=seed),
+        weights_sha256=hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
+    )
+    (folder / CARD).write_text(yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False))
+    return folder
+
+
 def make_model(folder: Path, name: str = "tiny", kind: str = "hierarchical", **settings: Any) -> Path:
     """A model folder of a random network of a kind with ``settings`` of its config."""
+    if kind in LABEL_KINDS:
+        return make_label_model(folder / name, kind, 0, **settings)
     release(make_checkpoint(folder / f"{name}.pt", kind, **settings), folder / name, "none: random weights")
     return folder / name

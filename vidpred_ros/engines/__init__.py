@@ -78,7 +78,8 @@ def exported_file(model: ReleasedModel, kind: str, steps: int, samples: int = 1)
         )
     log.info("exporting %s (%s, K=%d) to %s: some seconds, once", model.id, kind, steps, path)
     command = [sys.executable, "-m", "vidpred_ros.engines.export", str(model.folder), "--kind", kind]
-    command += ["--steps", str(steps), "--samples", str(samples), "--out", str(path)]
+    command += ["--steps", str(steps), "--samples", str(samples), "--size", "{}x{}".format(*model.card.size)]
+    command += ["--out", str(path)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=EXPORT_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired:

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from vidpred_ros.networks.config import FRAME_KINDS, NetworkConfig
+
 Arrays = dict[str, NDArray[Any]]
 #: Modules that must be importable for each engine, best engine for a CPU first.
 ENGINES = {"openvino": "openvino", "onnxruntime": "onnxruntime", "torch": "torch"}
@@ -24,7 +26,8 @@ class Engine(Protocol):
     ``frames`` (T x H x W x 3 uint8 RGB; T = 8, or 2 for a stream) and, with a motion prior, ``flows`` (T x H x W x 2
     float32, pixels) go in, together with a streaming network's states; ``futures`` (K x H x W x 3 float32 in [0, 1]) and
     the new states come out. A stochastic network takes ``noise`` (N x K x Z float32, standard normal) and gives
-    ``futures`` N x K x H x W x 3.
+    ``futures`` N x K x H x W x 3. The networks of label maps have ports of their own (``label_graphs.py``); label maps are
+    uint8.
     """
 
     name: str
@@ -40,6 +43,17 @@ class Engine(Protocol):
     def close(self) -> None:
         """Free the runtime's memory; the engine is of no use afterwards. A second call does nothing."""
         ...
+
+
+def graphs_of(config: NetworkConfig) -> tuple[str, ...]:
+    """The graphs that a network can be exported as: ``open_engine(kind=...)``."""
+    if config.kind == "structure":
+        return ("whole", "step") if config.space == "rgb" else ("structure", "encode", "forecast", "step")
+    if config.kind == "hierarchical" and config.head == "warp" and config.rollout == "direct":
+        return ("whole", "stream", "motion") if config.streams else ("whole", "motion")
+    if config.kind in FRAME_KINDS:
+        return ("whole", "stream") if config.streams else ("whole",)
+    return {"segmenter": ("segment",), "s2s": ("structure",), "edges": ("edges",), "pixels": ("pixels",)}[config.kind]
 
 
 def installed_engines() -> list[str]:

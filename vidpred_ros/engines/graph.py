@@ -6,19 +6,20 @@ A graph has fixed shapes: K futures, and for a stochastic network N samples, are
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
+from vidpred_ros.engines.base import graphs_of
+from vidpred_ros.engines.label_graphs import make_label_graph
 from vidpred_ros.errors import ModelError
 from vidpred_ros.models import ReleasedModel
 from vidpred_ros.networks import make_network
-from vidpred_ros.networks.config import WINDOW, NetworkConfig
+from vidpred_ros.networks.config import CLASSES, FRAME_KINDS, LABEL_KINDS, WINDOW, NetworkConfig
 from vidpred_ros.networks.hierarchical_residual import HierarchicalResidual
 
 
@@ -78,6 +79,8 @@ class WholeWindow(nn.Module):
     futures (N, K, H, W, 3), one future for each sample.
     """
 
+    discrete = False
+
     def __init__(self, network: Any, config: NetworkConfig, steps: int, samples: int = 1) -> None:
         super().__init__()
         self.network, self.config, self.samples = network, config, samples
@@ -106,9 +109,23 @@ class WholeWindow(nn.Module):
         return {}
 
 
+class Motion(WholeWindow):
+    """A hierarchical network with a warp head: the inputs of ``WholeWindow`` -> motions (K, H, W, 2) float32, pixels: the
+    frame k steps ahead is the last one sampled at p + motion(p)."""
+
+    def forward(self, frames: Tensor, *others: Tensor) -> Tensor:
+        flows = others[0].permute(0, 3, 1, 2)[None] if others else None
+        return self.network.motions(images(frames)[None], flows, self.steps)[0].permute(0, 2, 3, 1)
+
+    def outputs(self) -> list[str]:
+        return ["motions"]
+
+
 class Stream(nn.Module):
     """frames (2, H, W, 3) uint8 and flows (2, H, W, 2) of the last frame and the new one, past states
     -> futures (K, H, W, 3), new states (tree form)."""
+
+    discrete = False
 
     def __init__(self, network: HierarchicalResidual, steps: int) -> None:
         super().__init__()
@@ -139,37 +156,67 @@ class Stream(nn.Module):
         return {"vidpred.delays": json.dumps(self.network.state_delays())}
 
 
-def make_graph(model: ReleasedModel, kind: str, steps: int, samples: int = 1) -> WholeWindow | Stream:
-    """A released model's graph of a kind ("whole" or "stream"), batch norms folded, in evaluation mode.
+class Graph(Protocol):
+    """What can be exported: a module in evaluation mode that knows its ports."""
+
+    #: Whether an output hangs on an arg-max within: where two classes tie, a rounding error decides, and all that follows
+    #: from that pixel differs.
+    discrete: bool
+
+    def inputs(self, size: tuple[int, int]) -> dict[str, Tensor]:
+        """Zero inputs by name, with the shapes and dtypes of the graph."""
+        ...
+
+    def outputs(self) -> list[str]: ...
+
+    def metadata(self) -> dict[str, str]: ...
+
+    def __call__(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]: ...
+
+
+def make_graph(model: ReleasedModel, kind: str, steps: int, samples: int = 1) -> Any:
+    """A released model's ``Graph`` (an nn.Module) of a kind, batch norms folded, in evaluation mode.
 
     Raises ModelError for damaged weights, and for steps, a kind or samples that the network does not have.
     """
     config = model.card.network
-    if kind == "stream" and not config.streams:
+    if kind == "stream" and config.kind in FRAME_KINDS and not config.streams:
         raise ModelError(f"model {model.id} does not stream (only a tree with a direct rollout does); use the whole window")
+    if kind not in graphs_of(config):
+        raise ModelError(f"model {model.id} ({config.kind}) has no graph {kind!r}; it has: {', '.join(graphs_of(config))}")
     if not 1 <= steps <= config.max_steps:
         raise ModelError(f"model {model.id} predicts 1 to {config.max_steps} steps, not {steps}")
     if samples != 1 and not config.noise_channels:
         raise ModelError(f"model {model.id} has one future only, not {samples} samples: its network takes no noise")
     network = fold_batch_norms(load_network(model))
+    if config.kind in LABEL_KINDS:
+        return make_label_graph(network, config, kind, steps, samples).eval()
     if kind == "stream":
         assert isinstance(network, HierarchicalResidual)  # the one kind that streams
         return Stream(network, steps).eval()
-    return WholeWindow(network, config, steps, samples).eval()
+    return (Motion if kind == "motion" else WholeWindow)(network, config, steps, samples).eval()
 
 
-def probe_inputs(graph: WholeWindow | Stream, size: tuple[int, int], seed: int = 0) -> Sequence[Tensor]:
-    """Inputs for a parity check: smooth pictures, flows of a few pixels, noise, states of the size that ReLUs give."""
+def probe_inputs(graph: Graph, size: tuple[int, int], seed: int = 0) -> list[Tensor]:
+    """Inputs for a parity check: smooth pictures, label maps of blocks, flows of a few pixels, noise, and states of the size
+    that ReLUs give."""
     generator = torch.Generator().manual_seed(seed)
+
+    def smooth(count: int, height: int, width: int) -> Tensor:
+        coarse = torch.rand(count, 3, height // 8, width // 8, generator=generator)
+        return nn.functional.interpolate(coarse, (height, width), mode="bilinear")
+
     filled = []
     for name, zero in graph.inputs(size).items():
         if name == "frames":
-            coarse = torch.rand(len(zero), 3, size[0] // 8, size[1] // 8, generator=generator)
-            smooth = nn.functional.interpolate(coarse, size, mode="bilinear")
-            filled.append((smooth.permute(0, 2, 3, 1) * 255).byte())
+            filled.append((smooth(*zero.shape[:3]).permute(0, 2, 3, 1) * 255).byte())
+        elif zero.dtype == torch.uint8:
+            count, height, width = zero.shape
+            blocks = torch.randint(0, CLASSES, (count, height // 8, width // 8), generator=generator)
+            filled.append(blocks.repeat_interleave(8, 1).repeat_interleave(8, 2).byte())
         elif name == "flows":
-            coarse = 3 * torch.randn(len(zero), 2, size[0] // 16, size[1] // 16, generator=generator)
-            filled.append(nn.functional.interpolate(coarse, size, mode="bilinear").permute(0, 2, 3, 1).contiguous())
+            coarse = 3 * torch.randn(len(zero), 2, *(-(-side // 16) for side in zero.shape[1:3]), generator=generator)
+            filled.append(nn.functional.interpolate(coarse, zero.shape[1:3], mode="bilinear").permute(0, 2, 3, 1).contiguous())
         elif name == "noise":
             filled.append(torch.randn(zero.shape, generator=generator))
         else:
