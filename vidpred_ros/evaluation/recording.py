@@ -20,6 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidpred_ros.errors import SourceError
+from vidpred_ros.semantics import CLASS_NAMES, OCCUPANTS
+
+#: Topics of a structure lane, below the predictor's own name, that hold a number for each pixel.
+VALUE_TOPICS = ("future/uncertainty", *(f"future/occupancy_{CLASS_NAMES[id]}" for id in OCCUPANTS))
+
+
+def label_topics(steps: int) -> list[str]:
+    """All topics of a structure lane that are recorded."""
+    return ["future/labels_info", *(f"future/step_{k}/labels" for k in range(1, steps + 1)), *VALUE_TOPICS]
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ parameters.COLLECTOR, the format of what it writes at the end is in recording.py
 
 Subscribes   image (sensor_msgs/Image), with record_images
              ~/future/step_<k>/image and ~/future/info of the predictor, remapped as future/...
+             with structure, its label maps too: see collected_labels.py
              /diagnostics
 """
 
 from __future__ import annotations
 
 import sys
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +24,15 @@ from rclpy.task import Future
 from sensor_msgs.msg import Image
 
 from vidpred_ros.errors import ConfigError, ImageError
-from vidpred_ros.evaluation.recording import Recording, summarise
+from vidpred_ros.evaluation.recording import Recording
 from vidpred_ros.images import camera_frame, to_rgb
+from vidpred_ros.nodes.collected_labels import CollectedLabels, latency_summary
 from vidpred_ros.nodes.messages import read_values, stamp_to_ns
 from vidpred_ros.nodes.parameters import COLLECTOR, Parameters
 from vidpred_ros.nodes.process import run_node
 
 #: Deep enough for some seconds of frames while this process is busy.
 _QOS = QoSProfile(depth=100)
-_LATENCY = "latency_ms/"
 
 
 class CollectorNode(Node):
@@ -48,7 +48,8 @@ class CollectorNode(Node):
         self._futures: dict[tuple[int, int], NDArray[np.uint8]] = {}  # by step and stamp
         self._infos: list[dict[str, str]] = []
         self._frame_id = ""
-        self._report: dict[str, str] = {}
+        self._reports: dict[str, dict[str, str]] = {}  # the last one of each lane
+        self._labels: CollectedLabels | None = None
         self._settings: dict[str, Any] = {}
 
     def start(self) -> None:
@@ -61,6 +62,8 @@ class CollectorNode(Node):
         for step in range(1, self._settings["steps"] + 1):
             self.create_subscription(Image, f"future/step_{step}/image", self._on_future(step), _QOS)
         self.create_subscription(DiagnosticArray, "future/info", self._on_info, _QOS)
+        if self._settings["structure"]:
+            self._labels = CollectedLabels(self, self._settings["steps"], _QOS)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, _QOS)
         self.get_logger().info(f"recording into {self._settings['out']}")
 
@@ -107,12 +110,8 @@ class CollectorNode(Node):
 
     def _on_diagnostics(self, array: DiagnosticArray) -> None:
         for status in array.status:
-            if status.name == self._settings["diagnostics"]:
-                self._report = {
-                    **read_values(status),
-                    "level": str(status.level[0]),
-                    "message": status.message,
-                }
+            report = {**read_values(status), "level": str(status.level[0]), "message": status.message}
+            self._reports[status.name] = report
 
     def _recording(self) -> Recording:
         complete = []
@@ -123,11 +122,6 @@ class CollectorNode(Node):
             ]
             if all(frame is not None for frame in frames):
                 complete.append((source, period, np.stack([frame for frame in frames if frame is not None])))
-        latencies: dict[str, list[float]] = defaultdict(list)
-        for info in self._infos:
-            for key, text in info.items():
-                if key.startswith(_LATENCY):
-                    latencies[key.removeprefix(_LATENCY)].append(float(text))
         last = self._infos[-1] if self._infos else {}
         summary = {
             "model": last.get("model", ""),
@@ -135,11 +129,14 @@ class CollectorNode(Node):
             "steps": self._settings["steps"],
             "frame_id": self._frame_id,
             "forecasts": {"announced": len(self._infos), "complete": len(complete)},
-            "latency_ms": {stage: summarise(values) for stage, values in latencies.items()},
-            "latency_ms_each": dict(latencies),
+            **latency_summary(self._infos),
             "info_stamps_ns": [int(info["source_stamp_ns"]) for info in self._infos],
-            "diagnostics": self._report,
+            "diagnostics": self._report("forecast"),
         }
+        labels = None
+        if self._labels is not None:
+            labels = self._labels.recording()
+            summary["labels"] = self._labels.summary() | {"diagnostics": self._report("labels")}
         height, width = self._size or (0, 0)
         return Recording(
             np.array(list(self._camera), np.int64),
@@ -148,7 +145,11 @@ class CollectorNode(Node):
             np.array([period for _, period, _ in complete], np.int64),
             _stacked([frames for _, _, frames in complete], (self._settings["steps"], height, width, 3)),
             summary,
+            labels,
         )
+
+    def _report(self, lane: str) -> dict[str, str]:
+        return self._reports.get(f"{self._settings['predictor']}: {lane}", {})
 
 
 def _stacked(frames: list[NDArray[np.uint8]], shape: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -106,7 +106,8 @@ COLLECTOR = (
     Spec(
         "record_images", True, "Record camera and future images; false counts futures and keeps infos only."
     ),
-    Spec("diagnostics", "predictor: forecast", "Name of the predictor's status in /diagnostics."),
+    Spec("structure", False, "Record label maps too."),
+    Spec("predictor", "predictor", "Name of the predictor's node in /diagnostics."),
 )
 
 
