@@ -1,0 +1,44 @@
+"""From names to a structure lane: which models predict label maps, and what they need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vidpred_ros.evaluation.label_trials import Origin, StructureLane
+from vidpred_ros.models import find_model
+from vidpred_ros.predictors import BASELINES
+from vidpred_ros.predictors.structure import make_structure
+from vidpred_ros.segmenters import make_segmenter
+
+#: Kinds of networks whose forecasts are label maps.
+STRUCTURE_KINDS = ("structure", "s2s")
+#: Futures that a stochastic structure generator draws for its own uncertainty, unless somebody asks for more.
+SAMPLES = 8
+
+
+def predicts_labels(model: str) -> bool:
+    """Whether a model by name or folder predicts label maps. Raises ModelError for one that is not there."""
+    return model not in BASELINES and find_model(model).card.network.kind in STRUCTURE_KINDS
+
+
+def open_lane(
+    model: str,
+    segmenter: str,
+    engine: str | None,
+    steps: int,
+    *,
+    samples: int = 0,
+    period_s: float | None = None,
+    context: Origin = "segmenter",
+    class_table: Path | None = None,
+) -> StructureLane:
+    """A structure model and a segmenter by name, folder or .onnx file, on an engine (None: the best one here).
+
+    ``samples``: score the best of so many drawn futures too; ``period_s`` None: the model's own. Raises ModelError,
+    EngineError or ConfigError as ``make_structure`` and ``make_segmenter`` do.
+    """
+    eyes = make_segmenter(segmenter, engine, class_table)
+    predictor = make_structure(model, eyes, engine, steps, samples or SAMPLES)
+    if period_s is not None:
+        predictor.period_s = period_s
+    return StructureLane(predictor, eyes, context, samples)
