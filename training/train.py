@@ -32,12 +32,12 @@ from torch.utils.tensorboard import SummaryWriter
 from training.datasets.clips import ClipDataset
 from training.datasets.frames import Sequence, open_sequences
 from training.datasets.label_clips import LabelClips, LabelledFrames, label_data
-from training.datasets.labels import LabelledSequence, open_labelled
+from training.datasets.labels import open_labelled
 from training.recipe import Recipe, load_recipe
 from training.sway import fit_sway
 from training.trainer import Trainer
 from training.validate import check_long_enough, overall, validate
-from training.validate_labels import check_labelled, validate_labels
+from training.validate_labels import HeldOut, hold_out, validate_labels
 from vidpred_ros.errors import VidpredError
 from vidpred_ros.networks.config import LABEL_KINDS
 from vidpred_ros.networks.heads import Sway
@@ -49,17 +49,16 @@ SMOOTH = 50
 
 #: What a run learns from, and what it is validated on.
 Clips = ClipDataset | LabelledFrames | LabelClips
-HeldOut = list[Sequence] | list[LabelledSequence]
+Validation = list[Sequence] | list[HeldOut]
 
 
-def load_data(recipe: Recipe) -> tuple[Clips, HeldOut]:
+def load_data(recipe: Recipe) -> tuple[Clips, Validation]:
     """The training clips and the validation sequences of a recipe, decoded into the cache on first use."""
     data, random_crops = recipe.data, recipe.data.crop != (1.0, 1.0)
     length = recipe.total_steps * recipe.batch * int(os.environ.get("WORLD_SIZE", "1"))
     if recipe.network.kind in LABEL_KINDS:
-        labelled, scored = open_labelled(data.train, "train"), open_labelled(data.validate_on, "val")
-        check_labelled(scored, recipe)
-        return label_data(labelled, recipe, length), scored
+        scored = hold_out(open_labelled(data.validate_on, "val"), recipe)
+        return label_data(open_labelled(data.train, "train", recipe.needs_instances), recipe, length), scored
     train = open_sequences(data.train, data.size, "train", random_crops)
     held_out = open_sequences(data.validate_on, data.size, "val", False)
     check_long_enough(held_out, recipe)  # now, not after hours of training
@@ -147,7 +146,7 @@ def learn_sway(trainer: Trainer, dataset: Clips) -> None:
         console.print(f"sway: foretells {100 * share:.0f} % of the variance of the camera's vertical shift", highlight=False)
 
 
-def learn_and_log(trainer: Trainer, dataset: Clips, held_out: HeldOut) -> None:
+def learn_and_log(trainer: Trainer, dataset: Clips, held_out: Validation) -> None:
     """The chief's loop: updates, a progress bar, validation, and the checkpoints last.pt and best.pt."""
     recipe, total = trainer.recipe, trainer.recipe.total_steps
     sizes = ", ".join(f"{n} {sum(p.numel() for p in net.parameters()) / 1e6:.1f} M" for n, net in trainer.networks.items())
@@ -176,10 +175,10 @@ def learn_and_log(trainer: Trainer, dataset: Clips, held_out: HeldOut) -> None:
     log.close()
 
 
-def score(network: nn.Module, held_out: HeldOut, recipe: Recipe) -> tuple[dict[str, float], dict[str, Any]]:
+def score(network: nn.Module, held_out: Validation, recipe: Recipe) -> tuple[dict[str, float], dict[str, Any]]:
     """The scores and strips of the validation that belongs to the network."""
     if recipe.network.kind in LABEL_KINDS:
-        return validate_labels(network, cast(list[LabelledSequence], held_out), recipe)
+        return validate_labels(network, cast(list[HeldOut], held_out), recipe)
     return validate(network, cast(list[Sequence], held_out), recipe)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from training.datasets.boundaries import boundaries
 from training.datasets.clips import channels_first, resized
+from training.datasets.foretold import Foretold
 from training.datasets.label_clips import check_frames, resized_labels
 from training.datasets.labels import LabelledSequence
 from training.recipe import Recipe
@@ -20,6 +21,7 @@ from vidpred_ros.errors import SourceError
 from vidpred_ros.metrics import FrameMetrics
 from vidpred_ros.metrics.segmentation import ConfusionMatrix
 from vidpred_ros.motion import DisFlow, gray, guessed_labels
+from vidpred_ros.networks.config import WINDOW
 from vidpred_ros.networks.pixels import one_hot
 from vidpred_ros.preprocess import crop_window
 from vidpred_ros.semantics import colorize
@@ -28,6 +30,8 @@ from vidpred_ros.window import stride_for
 Image = NDArray[np.uint8]
 #: Windows of each sequence that are scored, and frames for a network of single frames: enough to see a trend, quick enough.
 WINDOWS, FRAMES = 12, 24
+#: Of many sequences fewer of each are scored, about this many in all, at least one.
+TOTAL = 500
 SINGLE = ("segmenter", "edges")
 
 
@@ -36,8 +40,17 @@ class Window:
     """T label maps that a network sees and the K that follow, with what else it needs, all at ``data.size``."""
 
     labels: Image  # T + K x H x W
-    frames: Image | None  # T + K x H x W x 3
-    flows: NDArray[np.float32] | None  # T x H x W x 2: the backward flow of each frame that it sees
+    frames: Image | None = None  # T + K x H x W x 3
+    flows: NDArray[np.float32] | None = None  # T x H x W x 2: the backward flow of each frame that it sees
+    moved: Image | None = None  # T - 1 + K x H x W, as in training (LabelClips)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A sequence that is scored: its short name and its windows, made once."""
+
+    name: str
+    windows: list[Window]
 
 
 def makes_frames(recipe: Recipe) -> bool:
@@ -50,56 +63,56 @@ def steps_ahead(recipe: Recipe) -> list[int]:
     return [0] if recipe.network.kind in SINGLE else scored_steps(recipe)
 
 
-def stride_of(sequence: LabelledSequence, recipe: Recipe) -> int:
-    return 1 if recipe.network.kind in SINGLE else stride_for(sequence.rate_hz, recipe.data.period)
+def hold_out(sequences: list[LabelledSequence], recipe: Recipe) -> list[HeldOut]:
+    """The windows that are scored. Raises SourceError for a sequence that holds none, or no frames where they are needed."""
+    config = recipe.network
+    flows = config.needs_flows
+    if flows or makes_frames(recipe) or config.kind == "segmenter":
+        check_frames(sequences, "validation needs them")
+    model = config.motion_model if config.kind == "structure" else None
+    foretold = Foretold(model, steps_ahead(recipe)[-1]) if model else None
+    before = (WINDOW if model else recipe.context) - recipe.context + flows  # frames before the window: for flow
+    most = FRAMES if config.kind in SINGLE else WINDOWS
+    most = max(1, min(most, TOTAL // max(1, len(sequences))))
+    made = []
+    for name, sequence in zip(short_names(sequences), sequences, strict=True):
+        stride = 1 if config.kind in SINGLE else stride_for(sequence.rate_hz, recipe.data.period)
+        span = (before + recipe.context + steps_ahead(recipe)[-1] - 1) * stride + 1
+        every = [first for run in sequence.runs() for first in range(run.first, run.first + run.length - span + 1)]
+        if not every:
+            raise SourceError(
+                f"{sequence.name}: nowhere {span} frames with label maps in a row, which validation needs; take it out of "
+                "data.validate_on or give a longer one"
+            )
+        chosen = np.unique(np.linspace(0, len(every) - 1, most).round().astype(int))
+        places = [slice(every[i], every[i] + span, stride) for i in chosen]
+        made.append(HeldOut(name, [cut(sequence, place, before, recipe, foretold) for place in places]))
+    return made
 
 
-def starts(sequence: LabelledSequence, recipe: Recipe) -> list[int]:
-    """Where the windows that are scored begin; for optical flow, at the frame before the window.
-
-    Raises SourceError for a sequence that holds none, or has no frames where they are needed.
-    """
-    before = int(recipe.network.needs_flows)
-    if before or makes_frames(recipe) or recipe.network.kind == "segmenter":
-        check_frames([sequence], "validation needs them")
-    span = (before + recipe.context + steps_ahead(recipe)[-1] - 1) * stride_of(sequence, recipe) + 1
-    every = [first for run in sequence.runs() for first in range(run.first, run.first + run.length - span + 1)]
-    if not every:
-        raise SourceError(
-            f"{sequence.name}: nowhere {span} frames with label maps in a row, which validation needs; take it out of "
-            "data.validate_on or give a longer one"
-        )
-    count = FRAMES if recipe.network.kind in SINGLE else WINDOWS
-    return [every[i] for i in np.unique(np.linspace(0, len(every) - 1, count).round().astype(int))]
-
-
-def check_labelled(sequences: list[LabelledSequence], recipe: Recipe) -> None:
-    """Raises SourceError for a sequence that cannot be scored."""
-    for sequence in sequences:
-        starts(sequence, recipe)
-
-
-def cut(sequence: LabelledSequence, first: int, recipe: Recipe) -> Window:
-    """The window that begins at frame ``first``: the largest centred part of the shape of ``data.size``."""
-    before, size, stride = int(recipe.network.needs_flows), recipe.data.size, stride_of(sequence, recipe)
-    count = before + recipe.context + steps_ahead(recipe)[-1]
-    which = slice(first, first + (count - 1) * stride + 1, stride)
-    labels = sequence.labels[which]
+def cut(sequence: LabelledSequence, where: slice, before: int, recipe: Recipe, foretold: Foretold | None) -> Window:
+    """A window from the largest centred part of the shape of ``data.size``; the first ``before`` frames are for flow only."""
+    size, seen = recipe.data.size, before + recipe.context
+    labels = sequence.labels[where]
     top, left, height, width = crop_window(labels.shape[1], labels.shape[2], size)
     part = (slice(None), slice(top, top + height), slice(left, left + width))
     maps = resized_labels(labels[part], size)[before:]
-    if sequence.frames is None:
-        return Window(maps, None, None)
-    frames = resized(sequence.frames[which][part], size)
-    if not before:
-        return Window(maps, frames, None)
-    dis, grays = DisFlow(), [gray(frame) for frame in frames[: recipe.context + 1]]
-    return Window(maps, frames[1:], np.stack([dis(now, earlier) for earlier, now in pairwise(grays)]))
+    if sequence.frames is None or recipe.network.kind in ("edges", "s2s"):
+        return Window(maps)
+    frames = resized(sequence.frames[where][part], size)
+    if not recipe.network.needs_flows:
+        return Window(maps, frames)
+    dis, grays = DisFlow(), [gray(frame) for frame in frames[:seen]]
+    flows = np.stack([dis(now, earlier) for earlier, now in pairwise(grays)])
+    motions = foretold(frames[seen - WINDOW : seen], flows) if foretold else None
+    flows = flows[-recipe.context :]
+    moved = guessed_labels(maps[: recipe.context], flows, steps_ahead(recipe)[-1], motions)
+    return Window(maps, frames[before:] if makes_frames(recipe) else None, flows, moved)
 
 
 @torch.no_grad()
 def validate_labels(
-    network: nn.Module, sequences: list[LabelledSequence], recipe: Recipe
+    network: nn.Module, held_out: list[HeldOut], recipe: Recipe
 ) -> tuple[dict[str, float], dict[str, Image]]:
     """Scores by name, and a strip of each sequence's middle window: what is seen last, then truth above prediction.
 
@@ -112,17 +125,15 @@ def validate_labels(
     device, wanted = next(network.parameters()).device, steps_ahead(recipe)
     scores: dict[str, float] = {}
     strips: dict[str, Image] = {}
-    for name, sequence in zip(short_names(sequences), sequences, strict=True):
-        firsts = starts(sequence, recipe)
-        pairs: list[tuple[Image, Image]] = []  # true and predicted, one for each of the steps
-        for first in firsts:
-            window = cut(sequence, first, recipe)
-            pairs.append((truth(window, recipe), predicted(network, window, recipe, device)))
-            if first == firsts[len(firsts) // 2]:
-                strips[name] = strip(window, *pairs[-1], recipe)
+    for sequence in held_out:
+        name, windows = sequence.name, sequence.windows
+        true = np.stack([truth(window, recipe) for window in windows])
+        made = np.stack([predicted(network, window, recipe, device) for window in windows])
         for i, k in enumerate(wanted):
-            found = score(np.stack([true[i] for true, _ in pairs]), np.stack([made[i] for _, made in pairs]), recipe)
+            found = score(true[:, i], made[:, i], recipe)
             scores |= {f"{name} {metric}" + (f"@{k}" if k else ""): value for metric, value in found.items()}
+        middle = len(windows) // 2
+        strips[name] = strip(windows[middle], true[middle], made[middle], recipe)
     network.train()
     return scores, strips
 
@@ -159,8 +170,8 @@ def predicted(network: nn.Module, window: Window, recipe: Recipe, device: torch.
             made.append(network(torch.stack(made[-seen:], dim=1), structures[:, k : k + seen + 1]).frame)
         return as_frames(torch.cat(made[seen:])[later])
     moved, flows, steps = None, None, later[-1] + 1
-    if window.flows is not None:
-        moved = torch.from_numpy(guessed_labels(window.labels[:seen], window.flows, steps)).to(device)[None]
+    if window.flows is not None and window.moved is not None:
+        moved = torch.from_numpy(window.moved).to(device)[None]
         flows = torch.from_numpy(channels_first(window.flows, False)).to(device)[None]
     if makes_frames(recipe):
         assert frames is not None

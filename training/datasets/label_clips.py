@@ -18,10 +18,12 @@ from torch.utils.data import Dataset
 
 from training.datasets.bank import Bank
 from training.datasets.clips import NO_FIRST_FLOW, channels_first, deal, in_other_light, random_crop, resized
+from training.datasets.foretold import Foretold
 from training.datasets.labels import LabelledSequence
 from training.recipe import Data, Recipe
 from vidpred_ros.errors import SourceError
 from vidpred_ros.motion import DisFlow, gray, guessed_labels
+from vidpred_ros.networks.config import WINDOW
 
 
 class LabelledFrames(Dataset[dict[str, Tensor]]):
@@ -64,8 +66,12 @@ class LabelClips(Dataset[dict[str, Tensor]]):
     ``guessed_labels`` of both. Frames, label maps and flows have the same crop and flip. In a share of NO_FIRST_FLOW of the
     clips the oldest frame has no flow (0), as in the first window after a start.
 
+    With a ``motion_model``, a released frame predictor, the last map is moved by what it foretells of the 8 frames up to the
+    last of the context, all of which then have flow. With ``instances`` also instances (T + K, H, W) uint8, cropped and flipped
+    with the rest; 0 where none is known.
+
     With flows or frames ``data.bank`` clips are made once and kept. Raises SourceError when no sequence is long enough,
-    and for one without frames where they are needed.
+    and for one without frames where they are needed; ConfigError and ModelError for a motion model that does not fit.
     """
 
     def __init__(
@@ -78,18 +84,25 @@ class LabelClips(Dataset[dict[str, Tensor]]):
         frames: bool,
         seed: int,
         length: int,
+        motion_model: str | None = None,
+        instances: bool = False,
     ) -> None:
         if flows or frames:
             check_frames(sequences, "optical flow needs them" if flows else "the network learns from them")
         self.data, self.context, self.futures, self.flows, self.frames = data, context, futures, flows, frames
         self.seed, self.length = seed, length
-        self.before = int(flows)  # the oldest frame's flow needs the frame before it
+        self.motion_model, self.instances = motion_model, instances
+        window = WINDOW if motion_model else context  # frames up to the last of the context that are looked at
+        self.before = window - context + flows  # the oldest frame's flow needs the frame before it
+        if motion_model is not None:
+            Foretold(motion_model, futures)  # says now what is wrong with it
         self.span = self.before + context + futures
         self.choices, self.deck = deal([run for s in sequences for run in s.runs()], data, self.span, seed)
         settings = data.model_dump_json(include={"size", "rates", "crop", "weights"})
         drawn_from = [(s.name, s.key, s.rate_hz, len(s), s.labelled.tobytes()) for s in sequences]
-        self._bank = Bank(("labels", settings, drawn_from, context, futures, flows, frames, seed))
+        self._bank = Bank(("labels", settings, drawn_from, context, futures, flows, frames, motion_model, instances, seed))
         self._dis: DisFlow | None = None  # made in each worker: OpenCV objects do not pickle
+        self._foretold: Foretold | None = None  # too: one thread is enough for it
 
     def __len__(self) -> int:
         return self.length
@@ -101,21 +114,23 @@ class LabelClips(Dataset[dict[str, Tensor]]):
         flip = rng.random() < self.data.flip
         labels = mirrored(clip["labels"], flip)
         item = {"labels": torch.from_numpy(labels)}
+        if self.instances:
+            item["instances"] = torch.from_numpy(mirrored(clip["instances"], flip))
         if self.frames:
             frames = in_other_light(clip["frames"], self.data.photometric, rng)
             item["frames"] = torch.from_numpy(channels_first(frames, flip).astype(np.float32) / 255)
         if self.flows:
-            flows = mirrored(clip["flows"], flip).astype(np.float32)
-            if flip:
-                flows[..., 0] *= -1
-            if rng.random() < NO_FIRST_FLOW:
+            flows = mirrored_flow(clip["flows"], flip)
+            motions = mirrored_flow(clip["motions"], flip) if self.motion_model else None
+            if not self.motion_model and rng.random() < NO_FIRST_FLOW:
                 flows[0] = 0
             item["flows"] = torch.from_numpy(channels_first(flows, False))
-            item["moved"] = torch.from_numpy(guessed_labels(labels[: self.context], flows, self.futures))
+            item["moved"] = torch.from_numpy(guessed_labels(labels[: self.context], flows, self.futures, motions))
         return item
 
     def _clip(self, index: int) -> dict[str, NDArray]:
-        """Label maps (T + K, H, W), frames (T + K, H, W, 3) and flows (T, H, W, 2) as float16 of the window that is drawn."""
+        """Of the window that is drawn: label maps (T + K, H, W), frames (T + K, H, W, 3), and as float16 flows (T, H, W, 2)
+        and foretold motions (K, H, W, 2)."""
         rng = np.random.default_rng((self.seed, index, 0))
         chosen, start = self.deck.draw(index, rng.random())
         run, stride = self.choices[chosen]
@@ -123,6 +138,11 @@ class LabelClips(Dataset[dict[str, Tensor]]):
         labels = run.sequence.labels[first : first + stride * self.span : stride]
         rows, columns = random_crop(labels.shape[1], labels.shape[2], self.data, rng)
         clip: dict[str, NDArray] = {"labels": resized_labels(labels[self.before :, rows, columns], self.data.size)}
+        if self.instances:
+            clip["instances"] = np.zeros_like(clip["labels"])
+            if run.sequence.instances is not None:
+                things = run.sequence.instances[first : first + stride * self.span : stride]
+                clip["instances"] = resized_labels(things[self.before :, rows, columns], self.data.size)
         if not (self.flows or self.frames):
             return clip
         wanted = self.span if self.frames else self.before + self.context
@@ -133,9 +153,13 @@ class LabelClips(Dataset[dict[str, Tensor]]):
             clip["frames"] = images[self.before :]
         if self.flows:
             self._dis = self._dis or DisFlow()
-            grays = [gray(image) for image in images[: self.context + 1]]
-            flows = [self._dis(now, before) for before, now in pairwise(grays)]
-            clip["flows"] = np.stack(flows).astype(np.float16)
+            seen = self.before + self.context
+            grays = [gray(image) for image in images[:seen]]
+            flows = np.stack([self._dis(now, before) for before, now in pairwise(grays)])
+            clip["flows"] = flows[-self.context :].astype(np.float16)
+            if self.motion_model:
+                self._foretold = self._foretold or Foretold(self.motion_model, self.futures)
+                clip["motions"] = self._foretold(images[seen - WINDOW : seen], flows).astype(np.float16)
         return clip
 
 
@@ -145,11 +169,13 @@ def label_data(sequences: Many[LabelledSequence], recipe: Recipe, length: int) -
     if config.kind == "segmenter":
         return LabelledFrames(sequences, data, seed, length)
     if config.kind == "edges":
-        return LabelClips(sequences, data, 1, 0, False, False, seed, length)
+        return LabelClips(sequences, data, 1, 0, False, False, seed, length, instances=recipe.needs_instances)
     if config.kind == "pixels":  # its losses look at the flow of every frame
-        return LabelClips(sequences, data, recipe.context + recipe.futures, 0, True, True, seed, length)
+        count = recipe.context + recipe.futures
+        return LabelClips(sequences, data, count, 0, True, True, seed, length, instances=recipe.needs_instances)
     frames = config.kind == "structure" and config.space == "rgb"
-    return LabelClips(sequences, data, recipe.context, recipe.futures, config.needs_flows, frames, seed, length)
+    model = config.motion_model if config.kind == "structure" else None
+    return LabelClips(sequences, data, recipe.context, recipe.futures, config.needs_flows, frames, seed, length, model)
 
 
 def check_frames(sequences: Many[LabelledSequence], why: str) -> None:
@@ -167,3 +193,11 @@ def resized_labels(labels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[
 def mirrored(maps: NDArray, flip: bool) -> NDArray:
     """T x H x W ... maps, mirrored left to right on request; the result may be written to."""
     return np.ascontiguousarray(maps[:, :, ::-1]) if flip else maps.copy()
+
+
+def mirrored_flow(flows: NDArray[np.float16], flip: bool) -> NDArray[np.float32]:
+    """T x H x W x 2 fields as float32, mirrored left to right on request: what went left then goes right."""
+    fields = mirrored(flows, flip).astype(np.float32)
+    if flip:
+        fields[..., 0] *= -1
+    return fields
