@@ -13,7 +13,7 @@ import pytest
 from helpers.jobs import write_drive
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("demo", "evaluate", "table", "predict", "bench", "doctor", "export", "models")
+COMMANDS = ("demo", "evaluate", "table", "predict", "label", "bench", "doctor", "export", "models")
 SOURCE = "synthetic:seed=5,seconds=1.5"  # 15 frames
 
 

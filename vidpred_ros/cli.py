@@ -16,6 +16,7 @@ from vidpred_ros.commands.demo import demo
 from vidpred_ros.commands.doctor import doctor
 from vidpred_ros.commands.evaluate import evaluate
 from vidpred_ros.commands.export import export
+from vidpred_ros.commands.label import label
 from vidpred_ros.commands.models import models
 from vidpred_ros.commands.predict import predict
 from vidpred_ros.commands.table import table
@@ -29,7 +30,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, evaluate, table, predict, bench, models, export, doctor):
+for command in (demo, evaluate, table, predict, label, bench, models, export, doctor):
     app.command()(command)
 
 

@@ -22,6 +22,8 @@ from rich.progress import (
 from rich.table import Table
 
 DEFAULT_MODEL = "hrp_tree_w25"
+DEFAULT_SEGMENTER = "segmenter_lite0"
+DEFAULT_STRUCTURE = "hvp_structure_slim"
 
 SourceArgument = Annotated[
     str,
@@ -82,7 +84,7 @@ def print_scores(console: Console, results: Mapping[str, Any]) -> None:
 
     titles = {"ssim": ("SSIM", 3), "psnr": ("PSNR", 1), "lpips": ("LPIPS", 3)}
     short = {"predictor": "ours", "copy_last": "copy", "optical_flow": "flow"}
-    methods = list(results["horizons"][0]["methods"])
+    methods = [name for name, one in results["horizons"][0]["methods"].items() if one["ssim"] is not None]
     console.print(
         f"\n[bold]{results['model']}[/] on {results['source']}, {results['protocol']['windows']} windows",
         highlight=False,
@@ -111,6 +113,39 @@ def print_scores(console: Console, results: Mapping[str, Any]) -> None:
         reason = results["horizons"][0]["methods"]["predictor"].get(f"{metric}_reason")
         if reason:
             console.print(f"[yellow]{titles[metric][0]} is missing:[/] {reason}")
+
+
+def print_label_scores(console: Console, results: Mapping[str, Any]) -> None:
+    """The label maps' part of metrics.json: a row for each horizon, mIoU of each method, the best one bold."""
+    from vidpred_ros.evaluation.label_scores import LABEL_METRICS, best_label_method
+
+    about = results["structure"]
+    horizons = [h for h in results["horizons"] if h.get("windows_labelled")]
+    titles = {"miou": "mIoU", "miou_moving": "moving"}
+    short = {"predictor": "ours", "copy_last": "copy", "optical_flow": "flow", "segmenter": "ceiling"}
+    console.print(
+        f"\n[bold]{about['model']}[/] on {results['source']}, {about['windows']} windows, against {about['against']}",
+        highlight=False,
+    )
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    table.add_column("ahead", no_wrap=True)
+    methods = [name for name, one in horizons[0]["methods"].items() if one["miou"] is not None]
+    for metric in LABEL_METRICS:
+        for method in methods:
+            table.add_column(f"{titles[metric]}\n{short.get(method, method.replace('_', ' '))}", justify="right", no_wrap=True)
+    for horizon in horizons:
+        cells = []
+        for metric in LABEL_METRICS:
+            best = best_label_method(horizon["methods"], metric)
+            for method in methods:
+                value = horizon["methods"][method][metric]
+                text = "n/a" if value is None else f"{value:.3f}"
+                cells.append(f"[bold green]{text}[/]" if method == best else text)
+        table.add_row(f"+{horizon['seconds']:.2g} s", *cells)
+    console.print(table)
+    latency = about["latency_ms"]
+    if latency["median"] is not None:
+        console.print(f"label forecast: median {latency['median']:.1f} ms, p99 {latency['p99']:.1f} ms, {about['engine']}")
 
 
 def print_files(console: Console, out: Path, *names: str) -> None:

@@ -27,6 +27,7 @@ from vidpred_ros.engines import choose
 from vidpred_ros.engines.base import Engine, bf16_is_native
 from vidpred_ros.errors import ConfigError, EngineError, ModelError
 from vidpred_ros.semantics import IGNORE, read_class_table
+from vidpred_ros.sources.base import sha256_of_files
 
 Side = Annotated[int, Field(ge=16, le=8192)]
 Positive = Annotated[float, Field(gt=0)]
@@ -68,6 +69,7 @@ class OnnxSegmenter:
         self.size = _size(path, shape, self._layout, wanted.size)
         full = (1, 3, *self.size) if self._layout == "nchw" else (1, *self.size, 3)
         self._engine = _open(path, engine, {self._input: full})
+        self.weights_sha256 = sha256_of_files([path, table])
         self.engine = f"{self._engine.name} {self._engine.precision}"
         try:
             self.segment(np.zeros((*self.size, 3), np.uint8))  # now, not when the first frame comes
