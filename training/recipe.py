@@ -89,6 +89,7 @@ class SegmenterLoss(Strict):
 
     kind: Literal["segmenter"]
     rare: float = Field(1.1, gt=1)  # the smaller, the more a rare class counts: at 1.1 up to ten times
+    mix: float = Field(0.0, ge=0, le=1)  # chance that an image is given the small things of another one, at their places
 
 
 class StructureLoss(Strict):
@@ -228,6 +229,11 @@ class Recipe(Strict):
         if self.network.kind == "pixels":
             return self.network.past
         return 1 if self.network.kind in LABEL_KINDS else WINDOW
+
+    @property
+    def needs_instances(self) -> bool:
+        """Whether boundaries are learnt from: then the data should tell things of a class apart, where it can."""
+        return self.network.kind == "edges" or (self.network.kind == "pixels" and self.network.edges)
 
     @property
     def futures(self) -> int:

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from training.recipe import Recipe
 from training.tasks import segmenter as task_module
-from training.tasks.segmenter import FROZEN, SegmenterTask, rarity_weights
+from training.tasks.segmenter import FROZEN, SegmenterTask, mixed, rarity_weights
 from training.trainer import parameter_groups
 from vidpred_ros.errors import ModelError
 from vidpred_ros.networks import efficientnet
 from vidpred_ros.networks.efficientnet import EfficientNetLite0
+from vidpred_ros.semantics import CAR, PERSON, ROAD
 
 CPU = torch.device("cpu")
 
@@ -78,6 +79,22 @@ def test_a_rare_class_counts_for_more() -> None:
     labels = torch.tensor([0] * 90 + [1] * 10 + [255] * 50, dtype=torch.uint8)
     expected = [1 / np.log(1.1 + share) for share in (0.9, 0.1, 0.0)]
     np.testing.assert_allclose(rarity_weights(labels, 3, 1.1), expected, rtol=1e-5)
+
+
+def test_small_things_are_pasted_with_their_labels() -> None:
+    """Each image is of its own brightness, so that each pixel tells where it is from."""
+    images = torch.arange(4).float()[:, None, None, None].expand(4, 3, 8, 8).contiguous()
+    labels = torch.full((4, 8, 8), ROAD, dtype=torch.uint8)
+    labels[:, 4:] = CAR
+    for i in range(4):
+        labels[i, i] = PERSON
+    found, truth = mixed(images, labels, 1.0)
+    for i in range(4):
+        before = (i - 1) % 4
+        assert truth[i, before].eq(PERSON).all() and truth[i, i].eq(PERSON).all() and truth[i, 4:].eq(CAR).all()
+        assert found[i, :, before].eq(before).all() and found[i, :, i].eq(i).all() and found[i, :, 4:].eq(i).all()
+    for same, given in zip(mixed(images, labels, 0.0), (images, labels), strict=True):
+        torch.testing.assert_close(same, given)
 
 
 def test_a_batch_without_labels_teaches_nothing() -> None:
