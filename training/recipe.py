@@ -99,6 +99,7 @@ class StructureLoss(Strict):
     beta: float = Field(5e-4, ge=0)
     closed: bool = False  # True: after the context a map is made from those that the network made, as in a forecast
     moving: float = Field(1.0, gt=0)  # weight of the pixels of classes that move by themselves; the others have 1
+    rare: float | None = Field(None, gt=1)  # weights by each class's share of a batch's pixels, as SegmenterLoss has them
 
 
 class S2SLoss(Strict):

@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from training.datasets.instances import InstanceIds
 from training.datasets.recording import ImageFiles, Recording, found_in, label_maps, some
 from vidpred_ros.errors import SourceError
 from vidpred_ros.semantics import CITYSCAPES, TRAIN_IDS
@@ -82,5 +84,14 @@ def _recording(root: Path, files: list[Path]) -> Recording:
         label = labels / f"{stem}gtFine_{kind}.png"
         if maps is None and label.is_file():
             paths = tuple(label if index == LABELLED else None for index in range(LENGTH))
-            maps = label_maps(LabelFiles(paths, table, "labels"), name, RATE_HZ)
+            maps = replace(label_maps(LabelFiles(paths, table, "labels"), name, RATE_HZ), instances=_instances(labels, stem, name))
     return Recording(name, partial(ImageFiles, files, name, RATE_HZ), tuple(files), RATE_HZ, LENGTH, labels=maps)
+
+
+def _instances(labels: Path, stem: str, name: str) -> Recording | None:
+    """The instances of the labelled frame, if their file is there."""
+    ids = labels / f"{stem}gtFine_instanceIds.png"
+    if not ids.is_file():
+        return None
+    source = partial(InstanceIds, [ids if index == LABELLED else None for index in range(LENGTH)], name, RATE_HZ)
+    return Recording(f"instances of {name}", source, (ids,), RATE_HZ, LENGTH)

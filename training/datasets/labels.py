@@ -31,6 +31,7 @@ class LabelledSequence:
     labelled: NDArray[np.bool_]  # (N,): which frames have a label map
     kind: LabelKind
     key: str = ""  # hash of the data and of how they were decoded
+    instances: NDArray[np.uint8] | Stored | None = None  # N x H x W, 0 for none (instances.py); None: not known or not asked for
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -61,22 +62,27 @@ class Run:
         return self.sequence.rate_hz
 
 
-def open_labelled(texts: str | Iterable[str], split: str) -> list[LabelledSequence]:
+def open_labelled(texts: str | Iterable[str], split: str, instances: bool = False) -> list[LabelledSequence]:
     """The labelled sequences of SOURCEs and data sets, decoded into the cache on first use, 256 rows high at most.
+
+    ``instances``: with those of the data that know them.
 
     Raises ConfigError and SourceError as ``find_labelled`` does, and SourceError for what cannot be decoded and for label
     maps that are not as large as their frames.
     """
     found = [pair for text in ([texts] if isinstance(texts, str) else texts) for pair in find_labelled(text, split)]
-    opened = iter(open_recordings([r for frames, labels in found for r in (frames, labels.recording) if r], None))
+    wanted = [(frames, labels.recording, labels.instances if instances else None) for frames, labels in found]
+    opened = iter(open_recordings([r for recordings in wanted for r in recordings if r], None))
     sequences = []
     for recording, labels in found:
         frames = next(opened) if recording else None
         maps = next(opened)
+        things = next(opened).frames if instances and labels.instances else None
         if frames is not None and frames.frames.shape[:3] != maps.frames.shape:
             one, other = ("{} of {}x{}".format(len(s), *s.frames.shape[2:0:-1]) for s in (maps, frames))
             raise SourceError(f"{maps.name}: its label maps ({one}) do not fit its frames ({other})")
         name, key = (frames.name, frames.key + maps.key) if frames else (maps.name, maps.key)
         images = None if frames is None else frames.frames
-        sequences.append(LabelledSequence(name, maps.rate_hz, images, maps.frames, np.array(labels.there), labels.kind, key))
+        there = np.array(labels.there)
+        sequences.append(LabelledSequence(name, maps.rate_hz, images, maps.frames, there, labels.kind, key, things))
     return sequences

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from training.datasets import bair, caltech, cityscapes, kitti_raw, ucf101
+from training.datasets.instances import drawn_instances
 from training.datasets.recording import LabelMaps, Recording, drawn_labels, label_maps
 from vidpred_ros.errors import ConfigError, SourceError
 from vidpred_ros.sources import open_source
@@ -93,7 +94,7 @@ def find_labelled(text: str, split: str) -> list[tuple[Recording | None, LabelMa
 def _with_labels(text: str, recording: Recording) -> Recording:
     """A SOURCE's recording with what the source knows of label maps; those of data sets know their own."""
     if text.startswith("synthetic:"):
-        return replace(recording, labels=drawn_labels(recording))
+        return replace(recording, labels=replace(drawn_labels(recording), instances=drawn_instances(recording)))
     if recording.labels is None and Path(text.partition("?")[0]).expanduser().is_dir():
         source = recording.source()
         if isinstance(source, FolderSource) and source.label_files is not None:

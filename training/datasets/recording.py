@@ -57,6 +57,7 @@ class LabelMaps:
     recording: Recording
     there: tuple[bool, ...]  # which frames have one; the maps of the others are 255 all over
     kind: LabelKind
+    instances: Recording | None = None  # which pixels belong to one thing, where the data knows (instances.py)
 
 
 class ImageFiles:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from training.datasets.boundaries import boundaries, instances_from_depth, instances_from_ids
+from training.datasets.boundaries import boundaries
+from training.datasets.instances import instances_from_depth
 from vidpred_ros.semantics import BUILDING, CAR, IGNORE, PERSON, ROAD, SKY
 from vidpred_ros.sources.synthetic import SyntheticDrive
 
@@ -37,44 +38,6 @@ def test_batches_of_clips() -> None:
     found = boundaries(labels, labels * 0)
     assert found.shape == labels.shape and found.dtype == torch.bool
     torch.testing.assert_close(found[1, 2], boundaries(labels[1, 2]))
-
-
-def test_ids_of_cityscapes() -> None:
-    ids = np.array([[7, 26, 26001, 26002, 33000]], np.uint16)  # a car group without instances has the bare class id
-    np.testing.assert_array_equal(instances_from_ids(ids), [[0, 0, 26001, 26002, 33000]])
-
-
-def slow_instances(labels: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Flood fill from each pixel that has no number yet."""
-    numbers = np.zeros(labels.shape, int)
-    count = 0
-    for start in np.argwhere(np.isin(labels, (CAR, PERSON))):
-        if numbers[tuple(start)]:
-            continue
-        count += 1
-        waiting = [tuple(start)]
-        while waiting:
-            y, x = waiting.pop()
-            if numbers[y, x]:
-                continue
-            numbers[y, x] = count
-            for b, a in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
-                if not (0 <= b < labels.shape[0] and 0 <= a < labels.shape[1]) or labels[b, a] != labels[y, x]:
-                    continue
-                near, far = sorted((depth[y, x], depth[b, a]))
-                if far - near <= 0.8 or far / near <= 1.08:
-                    waiting.append((b, a))
-    return numbers
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_instances_of_depth_pixel_by_pixel(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    labels = rng.choice(np.array([ROAD, CAR, CAR, CAR, PERSON], np.uint8), (12, 16))
-    depth = rng.choice(np.array([5, 5.5, 7, 40, 42], np.float32), (12, 16))
-    found, wanted = instances_from_depth(labels, depth), slow_instances(labels, depth)
-    pairs = {(int(a), int(b)) for a, b in zip(found.ravel(), wanted.ravel(), strict=True)}
-    assert (0, 0) in pairs and len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
 
 
 def test_two_cars_in_a_row() -> None:
