@@ -91,8 +91,8 @@ def hold_out(sequences: list[LabelledSequence], recipe: Recipe) -> list[HeldOut]
 
 
 def cut(sequence: LabelledSequence, where: slice, before: int, recipe: Recipe, foretold: Foretold | None) -> Window:
-    """A window from the largest centred part of the shape of ``data.size``; the first ``before`` frames are for flow only."""
-    size, seen = recipe.data.size, before + recipe.context
+    """A window from the largest centred part of the network's or ``data``'s shape; the first ``before`` frames are for flow."""
+    size, seen = getattr(recipe.network, "size", recipe.data.size), before + recipe.context
     labels = sequence.labels[where]
     top, left, height, width = crop_window(labels.shape[1], labels.shape[2], size)
     part = (slice(None), slice(top, top + height), slice(left, left + width))
