@@ -4,38 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from helpers.recordings import PERIOD, make_recording
 
 from vidpred_ros.errors import VidpredError
 from vidpred_ros.evaluation.demo import report_demo
 from vidpred_ros.evaluation.recorded import recorded_trials
-from vidpred_ros.evaluation.recording import Recording
 from vidpred_ros.sources import open_source
 
-PERIOD = 100_000_000
 SIZE = (128, 160)
-
-
-def make_recording(stamps, sources, steps=2, size=(8, 8)):
-    """Camera frame of stamp t is the grey level t / period; step k of a forecast is 100 + k."""
-    camera = [np.full((*size, 3), round(stamp / PERIOD), np.uint8) for stamp in stamps]
-    forecast = np.stack([np.full((*size, 3), 100 + k, np.uint8) for k in range(1, steps + 1)])
-    summary = {
-        "model": "copy_last",
-        "engine": "none",
-        "camera": {"sent": 30, "received": len(stamps), "lost": 30 - len(stamps)},
-        "forecasts": {"announced": len(sources), "complete": len(sources)},
-        "latency_ms": {"total": {"median": 5.0, "p99": 9.0}, "receive": {"median": 1.0, "p99": 2.0}},
-        "latency_ms_each": {"total": [5.0] * len(sources)},
-        "diagnostics": {"dropped/predictor busy": "3", "dropped/between": "0", "kept": "20"},
-    }
-    return Recording(
-        np.array(stamps, np.int64),
-        np.stack(camera),
-        np.array(sources, np.int64),
-        np.full(len(sources), PERIOD, np.int64),
-        np.stack([forecast] * len(sources)),
-        summary,
-    )
 
 
 def levels(frames):

@@ -33,6 +33,7 @@ ROWS = {
     "copy_last": "copy last",
     CEILING: "segmenter\n(the ceiling)",
     "uncertainty": "uncertainty",
+    "mean_uncertainty": "uncertainty,\nmean over\nthe steps",
 }
 #: Nats at which the uncertainty's colours end, the same in every picture: between four classes that are equally likely
 #: (1.39) and five.
@@ -59,7 +60,7 @@ def draw_label_strip(
     first = next(image for image in rows["camera"] if image is not None)
     cell_h, cell_w = first.shape[:2]
     captioned = {name for name in rows if any((name, k) in captions for k in range(1, len(trial.frames) + 1))}
-    heights = [cell_h + (CAPTION if name in captioned or name == "uncertainty" else 0) + GAP for name in rows]
+    heights = [cell_h + (CAPTION if name in captioned or "uncertainty" in name else 0) + GAP for name in rows]
     width = LABEL_WIDTH + (len(trial.frames) + 1) * (cell_w + GAP) + GAP
     present = _classes(trial, maps)
     columns = max(1, (width - LABEL_WIDTH) // LEGEND_COLUMN)
@@ -77,8 +78,8 @@ def draw_label_strip(
             if image is not None:
                 strip.paste(Image.fromarray(image), (_left(k, cell_w), top))
             draw.text((_left(k, cell_w), top + cell_h + 4), captions.get((name, k), ""), GREY, font(18))
-        if name == "uncertainty":
-            _draw_scale(strip, draw, _left(1, cell_w), top + cell_h + 6)
+        if "uncertainty" in name:
+            _draw_scale(strip, draw, _left(name == "uncertainty", cell_w), top + cell_h + 6)
         top += height
     for i, c in enumerate(present):
         x, y = LABEL_WIDTH + i % columns * LEGEND_COLUMN, top + i // columns * LEGEND_HEIGHT
@@ -102,6 +103,8 @@ def _rows(trial: LabelTrial, maps: Mapping[str, NDArray[np.uint8]]) -> dict[str,
     entropies = [horizon.entropy for horizon in trial.forecast.horizons]
     if any(entropy is not None for entropy in entropies):
         rows["uncertainty"] = [None, *(None if e is None else enlarge(entropy_map(e)) for e in entropies)]
+    elif trial.uncertainty is not None:
+        rows["mean_uncertainty"] = [enlarge(entropy_map(trial.uncertainty))]
     return rows
 
 

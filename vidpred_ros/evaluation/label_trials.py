@@ -84,6 +84,7 @@ class LabelTrial:
     truth: tuple[NDArray[np.uint8] | None, ...]  # None: nothing to score against
     latency_ms: float | None = None
     phase: int = 0
+    uncertainty: NDArray[np.float32] | None = None  # HxW nats, mean over the steps: of a run that told no more
 
     @property
     def predicted(self) -> NDArray[np.uint8]:

@@ -33,7 +33,7 @@ def recorded_trials(
         strict=True,
     ):
         instants = source + period * np.arange(1 - window_length, steps + 1)
-        found = _nearest(stamps, instants, period / 2)
+        found = nearest(stamps, instants, period / 2)
         if found is None:
             continue
         index += 1
@@ -54,7 +54,7 @@ def recorded_trials(
         )
 
 
-def _nearest(
+def nearest(
     stamps: NDArray[np.int64], instants: NDArray[np.int64], tolerance: float
 ) -> NDArray[np.intp] | None:
     """Index of the stamp nearest to each instant, or None if one of them has none within the tolerance."""
@@ -63,5 +63,5 @@ def _nearest(
     right = np.searchsorted(stamps, instants).clip(1, max(1, len(stamps) - 1))
     right = np.minimum(right, len(stamps) - 1)
     left = np.maximum(right - 1, 0)
-    nearest = np.where(instants - stamps[left] <= stamps[right] - instants, left, right)
-    return nearest if np.all(np.abs(stamps[nearest] - instants) <= tolerance) else None
+    found = np.where(instants - stamps[left] <= stamps[right] - instants, left, right)
+    return found if np.all(np.abs(stamps[found] - instants) <= tolerance) else None
