@@ -68,6 +68,12 @@ class ReleasedModel:
         self.folder = folder
         self.card = read_card(folder)
 
+    def at(self, size: tuple[int, int]) -> ReleasedModel:
+        """The same weights for frames of another size (height, width), which a convolutional network allows."""
+        other = ReleasedModel(self.folder)
+        other.card = self.card.model_copy(update={"size": size})
+        return other
+
     @property
     def id(self) -> str:
         return self.card.id

@@ -12,6 +12,7 @@ from training.losses.gradient import lp
 from training.losses.labels import class_weights, cross_entropy
 from training.losses.variational import kl
 from training.recipe import Recipe, StructureLoss
+from training.tasks.segmenter import rarity_weights
 from vidpred_ros.networks import make_network
 from vidpred_ros.networks.stochastic import Gaussian
 from vidpred_ros.networks.structure import StructureGenerator
@@ -47,7 +48,11 @@ class StructureTask:
         if rgb:
             losses = {"mse": count * lp(taught.logits, true, 2)}
         else:
-            losses = {"nll": count * cross_entropy(taught.logits, true, self.weights)}
+            weights = self.weights
+            if self.loss.rare is not None:
+                shares = rarity_weights(true, self.network.config.classes, self.loss.rare)
+                weights = shares if weights is None else shares * weights
+            losses = {"nll": count * cross_entropy(taught.logits, true, weights)}
         if taught.posterior is not None and taught.prior is not None:
             posterior, prior = channels_last(taught.posterior), channels_last(taught.prior)
             losses["kl"] = self.loss.beta * kl(posterior, prior).mean((2, 3)).sum(1).mean()
