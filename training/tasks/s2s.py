@@ -32,12 +32,12 @@ class S2STask:
         self, which: str, batch: dict[str, Tensor], rng: np.random.Generator, adversarial: bool
     ) -> dict[str, Tensor]:
         labels, context = batch["labels"], self.network.config.context
-        scores, known = self.network.scores(labels), (labels != IGNORE).float()[:, :, None]
-        made = self.network.roll_out(scores[:, :context], labels.shape[1] - context)
+        truth, known = self.network.scores(labels), (labels != IGNORE).float()[:, :, None]
+        made = self.network.roll_out(truth[:, :context], labels.shape[1] - context)
         l1, gradient = [], []
         for t, (coarse, fine) in enumerate(made, context):
-            everywhere = (pooled(known[:, t]) == 1).float()  # of a coarse pixel's four
-            for predicted, true, where in ((coarse, pooled(scores[:, t]), everywhere), (fine, scores[:, t], known[:, t])):
+            everywhere = (pooled(known[:, t]) == 1).float()  # in all four of a coarse pixel's
+            for predicted, true, where in ((coarse, pooled(truth[:, t]), everywhere), (fine, truth[:, t], known[:, t])):
                 l1.append(lp(predicted * where, true * where, 1))
                 gradient.append(gdl(predicted * where, true * where, 1))
         return {"l1": self.loss.l1 * torch.stack(l1).sum(), "gdl": self.loss.gdl * torch.stack(gradient).sum()}

@@ -6,8 +6,9 @@ result, enlarged, and adds to it. Each is a stack of convolutions of 128, 256, 1
 
 We know the paper through Lee 2021, table 3 and appendix B.3.2, and through its published code. Where they leave things open:
 - Dilation ("dil") of 2 in the two inner convolutions of both scales.
-- In and out are the segmenter's scores before the softmax. Label maps have none: we take SCORE for the pixel's class and 0 for
-  the others (0 for all at an ignored pixel). What comes out is of the same kind and handed on as it is; it serves as logits.
+- In and out are a segmenter's scores before the softmax. Label maps have none: we take SCORE for a pixel's class and 0 for the
+  others (0 for all at an ignored pixel). What comes out is of that kind too: it is handed on as it is and serves as logits. (With a
+  softmax at the end, the l1 loss has no slope left where a map is surely wrong: small classes were never learnt.)
 
 Parameters at width 1.0 with 19 classes: 1.7 M; one step at 128x256: 74 GFLOP.
 """
@@ -26,13 +27,13 @@ from vidpred_ros.networks.config import S2SConfig
 MAPS = (128, 256, 128)
 KERNELS = ((3, 3, 3, 3), (5, 3, 3, 5))
 DILATIONS = (1, 2, 2, 1)
-#: The score of a pixel's own class; the softmax of it and of 18 zeros is 0.89.
+#: The score of a pixel's own class; the softmax of it and of 18 zeros is 0.88.
 SCORE = 5.0
 
 
-def pooled(scores: Tensor) -> Tensor:
+def pooled(maps: Tensor) -> Tensor:
     """Soft maps (..., C, H, W) at the coarse scale."""
-    return F.avg_pool2d(scores.flatten(0, -4), 2).unflatten(0, scores.shape[:-3])
+    return F.avg_pool2d(maps.flatten(0, -4), 2).unflatten(0, maps.shape[:-3])
 
 
 class S2S(nn.Module):
@@ -65,14 +66,15 @@ class S2S(nn.Module):
         """The coarse (B, C, H / 2, W / 2) and the fine (B, C, H, W) scores of each step, from soft maps (B, T, C, H, W)."""
         made: list[tuple[Tensor, Tensor]] = []
         for _ in range(steps):
+            if made:
+                window = torch.cat([window[:, 1:], made[-1][1][:, None]], dim=1)
             made.append(self.step(window))
-            window = torch.cat([window[:, 1:], made[-1][1][:, None]], dim=1)
         return made
 
     def step(self, window: Tensor) -> tuple[Tensor, Tensor]:
         coarse: Tensor = self.scales[0](pooled(window).flatten(1, 2)).float()
-        guess = F.interpolate(coarse, scale_factor=2.0, mode="nearest")
-        return coarse, guess + self.scales[1](torch.cat([window.flatten(1, 2), guess], dim=1)).float()
+        below = F.interpolate(coarse, scale_factor=2.0, mode="nearest")
+        return coarse, below + self.scales[1](torch.cat([window.flatten(1, 2), below], dim=1)).float()
 
     def scores(self, labels: Tensor) -> Tensor:
         """Label maps (..., H, W) as soft maps (..., C, H, W) float32."""
