@@ -8,13 +8,13 @@ from typing import Any
 import jinja2
 import yaml
 
-from training.scores import HEADLINE
+from training.scores import headline
 from vidpred_ros.models import RECIPE, ModelCard, read_card
 
 #: What stands between these lines is written anew each time; the rest is the releaser's.
 MARKS = ("<!-- vidpred export: begin -->", "<!-- vidpred export: end -->")
-TITLES = {"ssim": "SSIM", "psnr": "PSNR, dB", "lpips": "LPIPS"}
-DIGITS = {"ssim": 3, "psnr": 1, "lpips": 3}
+TITLES = {"ssim": "SSIM", "psnr": "PSNR, dB", "lpips": "LPIPS", "miou": "mIoU", "miou_moving": "mIoU, moving classes"}
+DIGITS = {"ssim": 3, "psnr": 1, "lpips": 3, "miou": 3, "miou_moving": 3}
 
 
 def write_readme(folder: Path) -> bool:
@@ -46,7 +46,8 @@ def describe(folder: Path) -> str:
     template = environment.get_template("readme.md.jinja")
     others = methods(card)
     drawn = any(name.startswith("best_of_") for name in others)
-    body = template.render(card=card, recipe=settings, methods=others, drawn=drawn, titles=TITLES, rows=rows(card))
+    titles = [TITLES[metric] for metric in headline(card)]
+    body = template.render(card=card, recipe=settings, methods=others, drawn=drawn, titles=titles, rows=rows(card))
     return f"{MARKS[0]}\n{body.strip()}\n{MARKS[1]}"
 
 
@@ -61,7 +62,7 @@ def rows(card: ModelCard) -> list[list[str]]:
     table = []
     for entry in card.scores:
         cells = [f"`{entry['source']}`", f"+{entry['seconds']:.3g} s", str(entry["windows"])]
-        for i, metric in enumerate(HEADLINE):
+        for i, metric in enumerate(headline(card)):
             texts = [entry[metric], *(entry[name].split(" / ")[i] if name in entry else None for name in methods(card))]
             cells.append(" / ".join(_number(text, DIGITS[metric]) for text in texts))
         table.append(cells)

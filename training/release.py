@@ -17,6 +17,14 @@ from training.recipe import Recipe
 from vidpred_ros.errors import ConfigError, ModelError
 from vidpred_ros.models import CARD, MODEL_ID, RECIPE, WEIGHTS, ModelCard, Training, read_card
 from vidpred_ros.networks import make_network
+from vidpred_ros.networks.config import LABEL_KINDS
+from vidpred_ros.semantics import CLASS_NAMES
+
+#: What a network's inputs are made of, for its card.
+NORMALISATION = {
+    "frames": "RGB, uint8 divided by 255",
+    "labels": "label maps: Cityscapes train ids, one-hot, 255 all zeros; frames: RGB, uint8 divided by 255",
+}
 
 
 def release(path: Path, out: Path, licence: str) -> ModelCard:
@@ -55,6 +63,9 @@ def release(path: Path, out: Path, licence: str) -> ModelCard:
         parameters=sum(p.numel() for p in network.parameters()),
         size=getattr(recipe.network, "size", recipe.data.size),
         period=recipe.data.period,
+        window=recipe.context,
+        classes=list(CLASS_NAMES) if with_labels(recipe) else [],
+        normalisation=NORMALISATION["labels" if with_labels(recipe) and recipe.network.kind != "segmenter" else "frames"],
         training=Training(
             recipe=state.get("name") or out.name,
             steps=state["step"],
@@ -68,6 +79,12 @@ def release(path: Path, out: Path, licence: str) -> ModelCard:
     (out / CARD).write_text(yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False, width=100))
     (out / RECIPE).write_text(yaml.safe_dump(state["recipe"], sort_keys=False, width=100, default_flow_style=None))
     return card
+
+
+def with_labels(recipe: Recipe) -> bool:
+    """Whether the network has to do with label maps: in space "rgb" a structure generator has not."""
+    network = recipe.network
+    return network.kind in LABEL_KINDS and not (network.kind == "structure" and network.space == "rgb")
 
 
 def name_of(text: str) -> str:

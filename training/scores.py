@@ -9,27 +9,50 @@ from typing import Any
 import yaml
 
 from vidpred_ros.errors import ModelError
-from vidpred_ros.models import CARD, read_card
+from vidpred_ros.models import CARD, ModelCard, read_card
+from vidpred_ros.networks.config import LABEL_KINDS
 
-#: The metrics that a card states.
+#: The metrics that a card states, of frames and of label maps.
 HEADLINE = ("ssim", "psnr", "lpips")
+OF_LABELS = ("miou", "miou_moving")
 
 
-def entries(results: dict[str, Any]) -> list[dict[str, Any]]:
-    """One flat entry for each horizon of a metrics.json: the model's values, and the other methods' as "SSIM / PSNR / LPIPS"."""
-    protocol, found = results["protocol"], []
-    for horizon in results["horizons"]:
-        methods = horizon["methods"]
+def headline(card: ModelCard) -> tuple[str, ...]:
+    """The metrics that this model's card states."""
+    return OF_LABELS if card.network.kind in LABEL_KINDS else HEADLINE
+
+
+def entries(results: dict[str, Any], card: ModelCard) -> list[dict[str, Any]]:
+    """One flat entry for each horizon of a metrics.json: the model's values, and the other methods' as "SSIM / PSNR / LPIPS".
+
+    Of label maps "mIoU / mIoU of moving classes". A segmenter's are those of the frames one step ahead, which it sees.
+    """
+    kind, metrics, found = card.network.kind, headline(card), []
+    run = results["structure"] if kind in LABEL_KINDS else results
+    own = "segmenter" if kind == "segmenter" else "predictor"
+    for horizon in results["horizons"][: 1 if kind == "segmenter" else None]:
+        methods = {name: values for name, values in horizon["methods"].items() if any(values[m] is not None for m in metrics)}
         entry = {"source": Path(results["source"]).name, "step": horizon["step"], "seconds": horizon["seconds"]}
-        for name in HEADLINE:
-            value = methods["predictor"][name]
+        for name in metrics:
+            value = methods[own][name]
             entry[name] = None if value is None else round(value, 4)
-        for method in [name for name in methods if name != "predictor"]:
-            values = (methods[method][name] for name in HEADLINE)
+        for method in [name for name in methods if name != own and kind != "segmenter"]:
+            values = (methods[method][name] for name in metrics)
             entry[method] = " / ".join("n/a" if value is None else f"{value:.4g}" for value in values)
-        entry |= {"windows": protocol["windows"], "engine": results["engine"], "data_sha256": results["data_sha256"][:16]}
-        found.append(entry)
+        entry["windows"] = results["protocol"]["windows"] if run is results else run["windows"]
+        entry["engine"] = run["segmenter_engine"] if kind == "segmenter" else run["engine"]
+        if run is not results:
+            entry["against"] = run["against"]
+        found.append(entry | {"data_sha256": results["data_sha256"][:16]})
     return found
+
+
+def weights_of(results: dict[str, Any], card: ModelCard) -> str | None:
+    """sha256 of the weights that a metrics.json was measured with, in this model's part of it."""
+    if card.network.kind not in LABEL_KINDS:
+        return results.get("weights_sha256")
+    key = "segmenter_sha256" if card.network.kind == "segmenter" else "weights_sha256"
+    return results.get("structure", {}).get(key)
 
 
 def add_scores(folder: Path, files: list[Path]) -> int:
@@ -44,9 +67,9 @@ def add_scores(folder: Path, files: list[Path]) -> int:
             results = json.loads(file.read_text())
         except (OSError, ValueError) as error:
             raise ModelError(f"{file} is no metrics.json of vidpred evaluate: {error}") from None
-        if results.get("weights_sha256") != card.weights_sha256:
+        if weights_of(results, card) != card.weights_sha256:
             raise ModelError(f"{file} was measured with other weights than {folder} holds; evaluate again")
-        scores += entries(results)
+        scores += entries(results, card)
     values = card.model_copy(update={"scores": scores}).model_dump(mode="json")
     (folder / CARD).write_text(yaml.safe_dump(values, sort_keys=False, width=100))
     return len(scores)

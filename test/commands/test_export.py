@@ -17,6 +17,7 @@ from helpers.models import TINY, make_checkpoint
 from training.recipe import load_recipe
 from vidpred_ros import cli
 from vidpred_ros.models import CARD, ReleasedModel, read_card
+from vidpred_ros.semantics import CLASS_NAMES
 
 
 @pytest.fixture
@@ -53,8 +54,33 @@ def test_a_checkpoint_becomes_a_model_and_its_recipe_trains_again(vidpred, tmp_p
     assert load_recipe(str(out / "recipe.yaml")).network == model.card.network
     readme = (out / "README.md").read_text()
     assert readme.startswith("# mine\n") and "CC BY 4.0: ours" in readme and "Not measured yet" in readme
-    paper = {"hierarchical": "Shouno 2020", "multiscale": "LeCun 2016", "stochastic": "Denton and Fergus 2018"}[kind]
-    assert paper in readme and f"width {TINY[kind]['width']}" in readme
+    papers = {"hierarchical": "Shouno 2020", "multiscale": "LeCun 2016", "stochastic": "Denton and Fergus 2018"}
+    papers |= {"segmenter": "Tan and Le 2019", "s2s": "Luc 2017"}
+    assert papers.get(kind, "Lee 2021") in readme
+    assert "width" not in TINY[kind] or f"width {TINY[kind]['width']}" in readme
+
+
+@pytest.mark.parametrize(("kind", "row"), [("structure", "0.500 / 0.250 / 0.750 | n/a / n/a / 0.700"), ("segmenter", "0.750 | 0.700")])
+def test_scores_of_label_maps_are_those_of_the_model_that_was_measured(vidpred, tmp_path: Path, kind: str, row: str) -> None:
+    out = tmp_path / "mine"
+    assert vidpred("export", make_checkpoint(tmp_path / "last.pt", kind), "-o", out, "--licence", "ours")[0] == 0
+    card = read_card(out)
+    assert card.classes == list(CLASS_NAMES) and card.window == (4 if kind == "structure" else 1)
+    assert card.size == tuple(TINY[kind]["size"])
+    methods = {"copy_last": (0.25, None), "segmenter": (0.75, 0.7), "predictor": (0.5, None), "best": (None, None)}
+    horizon = {"step": 5, "seconds": 0.5, "methods": {k: {"miou": a, "miou_moving": b} for k, (a, b) in methods.items()}}
+    run = {"engine": "openvino", "segmenter_engine": "torch", "windows": 7, "against": "the source's own labels"}
+    run |= {"weights_sha256": card.weights_sha256, "segmenter_sha256": card.weights_sha256}
+    results = {"source": "/data/drive_7", "weights_sha256": "of the frames", "data_sha256": "ab" * 32, "protocol": {}}
+    file = tmp_path / "metrics.json"
+    file.write_text(json.dumps(results | {"horizons": [horizon], "structure": run}))
+    code, said = vidpred("export", out, "--scores", file)
+    assert code == 0, said
+    assert f"| `drive_7` | +0.5 s | 7 | {row} |" in (out / "README.md").read_text()
+    assert read_card(out).scores[0]["against"] == "the source's own labels"
+    file.write_text(json.dumps(results | {"weights_sha256": card.weights_sha256, "horizons": [horizon]}))
+    code, said = vidpred("export", out, "--scores", file)
+    assert code == 2 and "other weights" in said  # those of frames are not this model's
 
 
 def test_scores_go_into_the_card_and_its_authors_words_stay(vidpred, tmp_path: Path) -> None:

@@ -73,10 +73,10 @@ def strengthen(network: nn.Module) -> None:
 def make_checkpoint(path: Path, kind: str = "hierarchical", **settings: Any) -> Path:
     """A checkpoint, as the trainer writes it, of a random network of a kind with ``settings`` of its config."""
     values = {"kind": kind} | TINY[kind] | settings
-    recipe = Recipe.model_validate(
-        {"network": values, "data": Data(train=["synthetic:seed=1"], size=SIZE), "steps": 1}
-    )
-    weights = random_network(recipe.network).state_dict()
+    of_labels = kind in LABEL_KINDS
+    data, loss = Data(train=["synthetic:seed=1"], size=LABEL_SIZE if of_labels else SIZE), {"bce": 1} if kind == "edges" else {}
+    recipe = Recipe.model_validate({"network": values, "data": data, "loss": loss, "steps": 1})
+    weights = (random_label_network if of_labels else random_network)(recipe.network).state_dict()
     empty = {"networks": {}, "optimizers": {}, "scaler": {}, "best": None}
     checkpoint.save(path, {"recipe": recipe.model_dump(mode="json"), "step": 0, "released": weights, **empty})
     return path
