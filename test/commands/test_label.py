@@ -79,7 +79,7 @@ def test_a_folder_is_linked_and_labelled(vidpred, network: Thirds, drive: Path, 
     assert source.rate_hz == 5
     for frame in source:
         np.testing.assert_array_equal(frame.labels, expected(frame.image))
-    picture = cv2.imread(str(out / "labels_overview.png"))
+    picture = cv2.imread(str(out / "labels_pseudo" / "overview.jpg"))
     assert picture.shape == (4 * 256, 2 * 512, 3)
 
 
@@ -94,7 +94,7 @@ def test_kittis_frames_have_their_labels_beside_them(vidpred, network: Thirds, d
     (drive / "meta.json").unlink()
     data = (drive / "frames").rename(drive / "data")
     assert vidpred("label", data, "--out", drive)[0] == 0
-    assert sorted(p.name for p in drive.iterdir()) == ["data", "labels_overview.png", "labels_pseudo"]
+    assert sorted(p.name for p in drive.iterdir()) == ["data", "labels_pseudo"]
 
 
 def test_frames_of_other_sources_are_written(vidpred, network: Thirds, tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from vidpred_ros.sources import Source
 
 LABELS, FRAMES, META = "labels_pseudo", "frames", "meta.json"
-#: Beside the label maps: who made them. What makes other maps of the same frames must not go on among them.
-RECORD, OVERVIEW = "segmenter.json", "labels_overview.png"
+#: Among the label maps: who made them (another segmenter must not go on where one stopped), and a few to look at.
+RECORD, OVERVIEW = "segmenter.json", "overview.jpg"  # no PNG, which would be a label map
 SAME = ("segmenter", "weights_sha256", "source", "frames")
 #: Frames that are written here are JPEG of this quality.
 QUALITY = 95
@@ -50,7 +50,7 @@ def label(
 ) -> None:
     """Segment every frame of SOURCE and write a sequence folder with its label maps (Cityscapes train ids).
 
-    Writes labels_pseudo/NAME.png (8-bit grey, as large as the frame, 255 = no class) and labels_overview.png into --out, and
+    Writes labels_pseudo/NAME.png (8-bit grey, as large as the frame, 255 = no class), with an overview.jpg, into --out, and
     meta.json and frames/ where they are not there. The frames of a folder are not copied: frames/ is then a link to them, and
     nothing but labels_pseudo/ is added to a folder that holds SOURCE's images already. Started again, it goes on where it
     stopped.
@@ -86,9 +86,9 @@ def label(
                 made += 1
             if index in pictures:
                 shown.append((frame.image, labels.astype(np.uint8)))
-        cv2.imwrite(str(out / OVERVIEW), cv2.cvtColor(_overview(shown), cv2.COLOR_RGB2BGR))
+        _write(out / LABELS / OVERVIEW, cv2.cvtColor(_overview(shown), cv2.COLOR_RGB2BGR))
     console.print(f"{made} of {len(drive)} frames labelled by {network.name} ({network.engine})", highlight=False)
-    print_files(console, out, LABELS, OVERVIEW)
+    print_files(console, out / LABELS, "", OVERVIEW)
 
 
 def _prepare(out: Path, drive: Source, segmenter: Segmenter) -> tuple[list[str], bool]:
@@ -133,7 +133,8 @@ def _prepare(out: Path, drive: Source, segmenter: Segmenter) -> tuple[list[str],
 def _write(path: Path, picture: NDArray[np.uint8]) -> None:
     """A picture that is whole or not there, so that a run that was killed can go on."""
     part = path.with_name(f".{path.name}.part")
-    part.write_bytes(cv2.imencode(path.suffix, picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes())
+    options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY] if path.suffix == ".jpg" else []
+    part.write_bytes(cv2.imencode(path.suffix, picture, options)[1].tobytes())
     part.replace(path)
 
 
