@@ -134,6 +134,16 @@ def test_the_other_kinds_export(kind: str, graph: str, tmp_path: Path) -> None:
     assert export(model, graph, 1, tmp_path / "it.onnx").keys() == set(installed_engines()) - {"torch"}
 
 
+def test_the_motion_that_a_frame_predictor_foretells(tiny_model: Path, tmp_path: Path) -> None:
+    model = ReleasedModel(tiny_model).at((64, 96))
+    arrays = probes(model, "motion")
+    with torch.no_grad():
+        frames, flows = (torch.from_numpy(arrays[name]).permute(0, 3, 1, 2)[None] for name in ("frames", "flows"))
+        expected = load_network(model).motions(frames / 255, flows, [1, 2, 3])[0].permute(0, 2, 3, 1).numpy()
+    got = run(model, "openvino", "motion", arrays)["motions"]
+    assert got.shape == (STEPS, 64, 96, 2) and np.abs(got - expected).max() < 1e-2  # pixels
+
+
 def test_frames_in_and_out(tmp_path: Path) -> None:
     """The ablation that predicts RGB is a network of frames like the papers' others."""
     model = ReleasedModel(make_model(tmp_path, "rgb", "structure", space="rgb", motion_prior="none"))
@@ -149,5 +159,5 @@ def test_frames_in_and_out(tmp_path: Path) -> None:
 def test_a_graph_that_a_network_has_not_is_named(structure: ReleasedModel, tiny_model: Path) -> None:
     with pytest.raises(ModelError, match="has no graph 'whole'; it has: structure, encode, forecast, step"):
         make_graph(structure, "whole", 1)
-    with pytest.raises(ModelError, match="has no graph 'encode'; it has: whole, stream"):
+    with pytest.raises(ModelError, match="has no graph 'encode'; it has: whole, stream, motion"):
         make_graph(ReleasedModel(tiny_model), "encode", 1)

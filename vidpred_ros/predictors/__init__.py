@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vidpred_ros.errors import ConfigError
+from vidpred_ros.engines.base import graphs_of
+from vidpred_ros.errors import ConfigError, ModelError
 from vidpred_ros.models import find_model
 from vidpred_ros.predictors.base import Predictor
 from vidpred_ros.predictors.copy_last import CopyLast
@@ -40,6 +41,10 @@ def make_predictor(
         return BASELINES[model](size, period_s, steps)
     released = find_model(model)
     network = released.card.network
+    if "whole" not in graphs_of(network):
+        labels = network.kind in ("structure", "s2s")
+        why = "predicts label maps: use it with --structure (in the node: structure_model)" if labels else "is no predictor"
+        raise ModelError(f"model {released.id} is a {network.kind} network and {why}; name a model that predicts frames")
     if stream and not network.streams:
         raise ConfigError(f"model {released.id} cannot stream ({network.kind}, {network.rollout})")
     if network.kind == "hierarchical":

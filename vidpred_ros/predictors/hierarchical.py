@@ -20,6 +20,7 @@ from vidpred_ros.forecast import Forecast, horizons_from_frames
 from vidpred_ros.models import ReleasedModel
 from vidpred_ros.motion import DisFlow, gray
 from vidpred_ros.predictors.base import check_steps, to_pixels
+from vidpred_ros.predictors.history import Continuity
 from vidpred_ros.window import Window
 
 
@@ -105,24 +106,15 @@ class _Stream:
         return results["futures"]
 
 
-class _FlowHistory:
+class _FlowHistory(Continuity):
     """The backward flows of a window's frames, each measured once, and how many of the frames are new."""
 
     def __init__(self, size: tuple[int, int], length: int) -> None:
-        self._dis, self._length = DisFlow(), length
+        super().__init__(length)
+        self._dis = DisFlow()
         self._zero = np.zeros((*size, 2), np.float32)
         self._flows: deque[NDArray[np.float32]] = deque([self._zero], maxlen=length + 1)
-        self._epoch = self._sequence = -1
-        self._last: NDArray[np.uint8] | None = None
         self._gray: NDArray[np.uint8] | None = None
-
-    def count(self, window: Window) -> int:
-        """How many of the window's newest frames were not in the window before: 1 when none was missed, 8 at a start."""
-        fresh = window.sequence - self._sequence
-        # an older window, or one of another source that happens to have the next number, starts anew
-        goes_on = 0 < fresh < self._length and window.frames[-1 - fresh] is self._last and window.epoch == self._epoch
-        self._epoch, self._sequence, self._last = window.epoch, window.sequence, window.frames[-1]
-        return fresh if goes_on else self._length
 
     def update(self, window: Window) -> int:
         """``count``, and the flows of the frames that are new."""

@@ -1,0 +1,25 @@
+"""Which frames of a window are new to a predictor that keeps something of each frame."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidpred_ros.window import Window
+
+
+class Continuity:
+    """Compares each window with the one before it; ``length`` frames each."""
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self._epoch = self._sequence = -1
+        self._last: NDArray[np.uint8] | None = None
+
+    def count(self, window: Window) -> int:
+        """How many of the window's newest frames were not in the window before: 1 when none was missed, all at a start."""
+        fresh = window.sequence - self._sequence
+        # an older window, or one of another source that happens to have the next number, starts anew
+        goes_on = 0 < fresh < self._length and window.frames[-1 - fresh] is self._last and window.epoch == self._epoch
+        self._epoch, self._sequence, self._last = window.epoch, window.sequence, window.frames[-1]
+        return fresh if goes_on else self._length
