@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 import yaml
 
-from training.scores import headline
+from training.scores import class_table, headline
 from vidpred_ros.models import RECIPE, ModelCard, read_card
 
 #: What stands between these lines is written anew each time; the rest is the releaser's.
@@ -47,7 +47,10 @@ def describe(folder: Path) -> str:
     others = methods(card)
     drawn = any(name.startswith("best_of_") for name in others)
     titles = [TITLES[metric] for metric in headline(card)]
-    body = template.render(card=card, recipe=settings, methods=others, drawn=drawn, titles=titles, rows=rows(card))
+    by_class = [entry for entry in card.scores if "iou" in entry]  # a segmenter's, of single frames
+    table = class_table(by_class) if by_class else ""
+    values = {"rows": [] if table else rows(card), "class_table": table, "drawn": drawn, "titles": titles, "methods": others}
+    body = template.render(card=card, recipe=settings, **values)
     return f"{MARKS[0]}\n{body.strip()}\n{MARKS[1]}"
 
 

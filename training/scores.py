@@ -11,6 +11,7 @@ import yaml
 from vidpred_ros.errors import ModelError
 from vidpred_ros.models import CARD, ModelCard, read_card
 from vidpred_ros.networks.config import LABEL_KINDS
+from vidpred_ros.semantics import CLASS_NAMES
 
 #: The metrics that a card states, of frames and of label maps.
 HEADLINE = ("ssim", "psnr", "lpips")
@@ -70,6 +71,25 @@ def add_scores(folder: Path, files: list[Path]) -> int:
         if weights_of(results, card) != card.weights_sha256:
             raise ModelError(f"{file} was measured with other weights than {folder} holds; evaluate again")
         scores += entries(results, card)
-    values = card.model_copy(update={"scores": scores}).model_dump(mode="json")
-    (folder / CARD).write_text(yaml.safe_dump(values, sort_keys=False, width=100))
+    set_scores(folder, scores)
     return len(scores)
+
+
+def set_scores(folder: Path, scores: list[dict[str, Any]]) -> None:
+    """Replace the scores in FOLDER/model.yaml."""
+    values = read_card(folder).model_copy(update={"scores": scores}).model_dump(mode="json")
+    (folder / CARD).write_text(yaml.safe_dump(values, sort_keys=False, width=100))
+
+
+def class_table(scores: list[dict[str, Any]]) -> str:
+    """A Markdown table of a segmenter's scores (training/segmenter_scores.py): a column for each sequence, a row for each
+    class with its IoU and, in brackets, its per cent of the pixels; then the means."""
+    heads = [f"`{s['source']}` ({s['frames']} frames, {s['against']})" for s in scores]
+    lines = ["| class | " + " | ".join(heads) + " |", "| --- |" + " --- |" * len(scores)]
+    for name in CLASS_NAMES:
+        cells = [f"{s['iou'][name]:.2f} ({s['per_cent'][name]:.2g} %)" if name in s["iou"] else "–" for s in scores]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    for title, metric in (("mIoU", "miou"), ("mIoU, moving classes", "miou_moving")):
+        values = ["–" if s[metric] is None else f"**{s[metric]:.3f}**" for s in scores]
+        lines.append(f"| {title} | " + " | ".join(values) + " |")
+    return "\n".join(lines)

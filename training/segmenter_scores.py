@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -13,8 +12,11 @@ from rich.console import Console
 
 from training.datasets.label_clips import check_frames
 from training.datasets.labels import LabelledSequence, open_labelled
+from training.readme import write_readme
+from training.scores import class_table, set_scores
 from vidpred_ros.errors import VidpredError
 from vidpred_ros.metrics.segmentation import ConfusionMatrix
+from vidpred_ros.models import find_model
 from vidpred_ros.preprocess import crop_and_resize, crop_and_resize_labels
 from vidpred_ros.segmenters import Segmenter, make_segmenter
 from vidpred_ros.semantics import CLASS_NAMES
@@ -33,19 +35,20 @@ def measure(segmenter: Segmenter, sequence: LabelledSequence) -> ConfusionMatrix
     return matrix
 
 
-def table(columns: Mapping[str, ConfusionMatrix]) -> str:
-    """A Markdown table: a row for each class with its IoU and, in brackets, its per cent of the pixels; then the means."""
-    lines = ["| class | " + " | ".join(columns) + " |", "| --- |" + " --- |" * len(columns)]
-    for c, name in enumerate(CLASS_NAMES):
-        cells = []
-        for matrix in columns.values():
-            share = 100 * matrix.counts[c].sum() / max(1, matrix.counts.sum())
-            cells.append(f"{matrix.iou()[c]:.2f} ({share:.2g} %)" if matrix.occurs[c] else "–")
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    for title, metric in (("mIoU", "miou"), ("mIoU, moving classes", "miou_moving")):
-        values = [matrix.scores()[metric] for matrix in columns.values()]
-        lines.append(f"| {title} | " + " | ".join("–" if v is None else f"**{v:.3f}**" for v in values) + " |")
-    return "\n".join(lines)
+def entry(sequence: LabelledSequence, matrix: ConfusionMatrix, engine: str) -> dict[str, Any]:
+    """What a card says of one sequence: mIoU, and of each class that occurs its IoU and its per cent of the pixels."""
+    iou, total = matrix.iou(), max(1, matrix.counts.sum())
+    there = [(c, name) for c, name in enumerate(CLASS_NAMES) if matrix.occurs[c]]
+    return {
+        "source": Path(sequence.name).name,
+        **{metric: None if value is None else round(value, 4) for metric, value in matrix.scores().items()},
+        "iou": {name: round(float(iou[c]), 4) for c, name in there},
+        "per_cent": {name: float(f"{100 * matrix.counts[c].sum() / total:.3g}") for c, name in there},
+        "frames": int(sequence.labelled.sum()),
+        "against": KINDS[sequence.kind],
+        "engine": engine,
+        "data_sha256": sequence.key[:16],
+    }
 
 
 def main(
@@ -54,8 +57,9 @@ def main(
     classes: Annotated[Path | None, typer.Option(help="class table (YAML) of an .onnx file")] = None,
     engine: Annotated[str | None, typer.Option(help="openvino, onnxruntime or torch")] = None,
     split: Annotated[str, typer.Option(help="of data sets: train, val or test")] = "val",
+    card: Annotated[bool, typer.Option("--card", help="write them into the model's card and README too")] = False,
 ) -> None:
-    """Print the IoU of every class on each sequence, as Markdown.
+    """Print the IoU of every class on each sequence, as Markdown: every labelled frame, cropped to the network's shape.
 
     Example: python -m training.segmenter_scores segmenter_lite0 /data/cityscapes_aachen_4 /data/camvid_b
     """
@@ -63,8 +67,12 @@ def main(
         opened = open_labelled(sequences, split)
         check_frames(opened, "a segmenter needs them")
         with closing(make_segmenter(segmenter, engine, classes)) as network:
-            columns = {f"{Path(s.name).name} ({len(s)} frames, {KINDS[s.kind]})": measure(network, s) for s in opened}
-            print(f"{network.name}, {network.engine}, {network.size[1]}x{network.size[0]}\n\n{table(columns)}")
+            scores = [entry(sequence, measure(network, sequence), network.engine) for sequence in opened]
+            print(f"{network.name}, {network.engine}, {network.size[1]}x{network.size[0]}\n\n{class_table(scores)}")
+        if card:
+            folder = find_model(segmenter).folder
+            set_scores(folder, scores)
+            write_readme(folder)
     except VidpredError as error:
         Console(stderr=True).print(f"[red]error:[/red] {error}", soft_wrap=True)
         raise typer.Exit(2) from None

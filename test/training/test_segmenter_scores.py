@@ -8,10 +8,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from helpers.models import make_model
 
 from training import segmenter_scores
 from training.datasets.labels import open_labelled
-from training.segmenter_scores import main, measure, table
+from training.scores import class_table
+from training.segmenter_scores import entry, main, measure
+from vidpred_ros.models import read_card
 from vidpred_ros.semantics import CAR, CLASS_NAMES, ROAD
 
 
@@ -48,7 +51,7 @@ def test_iou_is_what_a_count_gives(sequence: Path) -> None:
     [opened] = open_labelled([str(sequence)], "val")
     matrix = measure(AllRoad(), opened)
     assert matrix.iou()[ROAD] == pytest.approx(48 / 56) and matrix.iou()[CAR] == 0
-    text = table({"drive": matrix})
+    text = class_table([entry(opened, matrix, "none")])
     assert "| road | 0.86 (86 %) |" in text and "| car | 0.00 (14 %) |" in text and "| bus | – |" in text
     assert "| mIoU | **0.429** |" in text and "| mIoU, moving classes | **0.000** |" in text
 
@@ -59,4 +62,13 @@ def test_the_command_prints_a_table(
     monkeypatch.setattr(segmenter_scores, "make_segmenter", lambda *arguments: AllRoad())
     main("road", [str(sequence)])
     printed = capsys.readouterr().out
-    assert printed.startswith("road, none, 64x32") and "drive (2 frames, its data set's labels)" in printed
+    assert printed.startswith("road, none, 64x32") and "`drive` (2 frames, its data set's labels)" in printed
+
+
+def test_scores_go_into_the_card(sequence: Path, tmp_path: Path) -> None:
+    folder = make_model(tmp_path, "tiny_segmenter", "segmenter")
+    main(str(folder), [str(sequence)], engine="torch", card=True)
+    [score] = read_card(folder).scores
+    assert score["source"] == "drive" and score["frames"] == 2 and score["iou"].keys() == {"road", "car"}
+    text = (folder / "README.md").read_text()
+    assert "training.segmenter_scores tiny_segmenter SEQUENCE" in text and f"**{score['miou']:.3f}**" in text
