@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,9 +45,14 @@ class LabelTopicLane(Lane):
     """
 
     def __init__(
-        self, node: LifecycleNode, predictor: LabelPredictor, outputs: LaneOutputs, table: ClassTable
+        self,
+        node: LifecycleNode,
+        predictor: LabelPredictor,
+        outputs: LaneOutputs,
+        free: Callable[[], None],
+        table: ClassTable,
     ) -> None:
-        super().__init__(node, predictor, outputs)
+        super().__init__(node, predictor, outputs, free)
         self._label_predictor, self._table = predictor, table
         self._pairing: Pairing[Picture, _Map] = Pairing(self.window.period_ns // 2)
         self._maps: deque[NDArray[np.uint8]] = deque(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -64,13 +64,18 @@ class Job:
 
 
 class Lane:
-    """Call ``start`` and ``stop`` with the node's activation, ``take`` for each camera image, ``close`` at the end."""
+    """Call ``start`` and ``stop`` with the node's activation, ``take`` for each camera image, ``close`` at the end.
 
-    def __init__(self, node: LifecycleNode, predictor: Predictor, outputs: LaneOutputs) -> None:
+    ``free`` frees the predictor and what it works with.
+    """
+
+    def __init__(
+        self, node: LifecycleNode, predictor: Predictor, outputs: LaneOutputs, free: Callable[[], None]
+    ) -> None:
         self.predictor = predictor
         self.window = FrameWindow(predictor.period_s, predictor.window_length)
         self.counters = Counters()
-        self._node, self._outputs = node, outputs
+        self._node, self._outputs, self._free = node, outputs, free
         self._worker: Worker[Job] | None = None
         self._shape: Hashable = None
 
@@ -91,7 +96,7 @@ class Lane:
         """Stop, end the topics and free the engine."""
         self.stop()
         self._outputs.destroy()
-        self.predictor.close()
+        self._free()
 
     def forget(self) -> int:
         """Empty the window. Returns how many frames it held."""

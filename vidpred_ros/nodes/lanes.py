@@ -17,7 +17,10 @@ from vidpred_ros.nodes.lane import Lane
 from vidpred_ros.nodes.messages import filmstrip
 from vidpred_ros.predictors import make_predictor
 from vidpred_ros.predictors.base import LabelPredictor, Predictor
-from vidpred_ros.semantics import TRAIN_IDS, read_class_table
+from vidpred_ros.predictors.label_baselines import LABEL_BASELINES, LABEL_SIZE
+from vidpred_ros.predictors.structure import make_structure
+from vidpred_ros.segmenters import Segmenter, make_segmenter
+from vidpred_ros.semantics import IGNORE, TRAIN_IDS, read_class_table
 from vidpred_ros.window import Window
 
 #: The value of the parameter segmenter that stands for another node's label maps.
@@ -46,30 +49,39 @@ def frame_lane(node: LifecycleNode, settings: dict[str, Any]) -> Lane:
         window = _black(predictor)
         filmstrip(window.frames[-1], predictor.predict(window))  # OpenCV loads its font
         undo.pop_all()
-    return Lane(node, predictor, FrameOutputs(node, predictor.steps))
+    return Lane(node, predictor, FrameOutputs(node, predictor.steps), predictor.close)
 
 
 def label_lane(node: LifecycleNode, settings: dict[str, Any]) -> Lane:
     """Raises VidpredError."""
-    from vidpred_ros.predictors.structure import make_structure
-    from vidpred_ros.segmenters import make_segmenter
-
     file = Path(settings["class_table"]) if settings["class_table"] else None
     on_topic = settings["segmenter"] == TOPIC
     table = read_class_table(file) if on_topic and file else TRAIN_IDS
-    engine = _engine(settings)
-    segmenter = None if on_topic else make_segmenter(settings["segmenter"], engine, file)
-    predictor: LabelPredictor = make_structure(
-        settings["structure_model"], segmenter, engine, settings["steps"], settings["samples"]
-    )
     with ExitStack() as undo:
+        segmenter = None
+        if not on_topic:
+            segmenter = make_segmenter(settings["segmenter"], _engine(settings), file)
+            undo.callback(segmenter.close)
+        predictor = _label_predictor(settings, segmenter)
         undo.callback(predictor.close)
-        unknown = [np.full(predictor.label_size, 255, np.uint8)] * predictor.window_length
+        unknown = [np.full(predictor.label_size, IGNORE, np.uint8)] * predictor.window_length
         predictor.predict(_black(predictor), unknown if on_topic else None)
-        undo.pop_all()
-    ground = GroundOutput(node, settings, predictor.label_size) if settings["ground"] else None
-    outputs = LabelOutputs(node, predictor.steps, ground)
-    return LabelTopicLane(node, predictor, outputs, table) if on_topic else Lane(node, predictor, outputs)
+        ground = GroundOutput(node, settings, predictor.label_size) if settings["ground"] else None
+        outputs = LabelOutputs(node, predictor.steps, ground)
+        free = undo.pop_all().close
+    return (
+        LabelTopicLane(node, predictor, outputs, free, table)
+        if on_topic
+        else Lane(node, predictor, outputs, free)
+    )
+
+
+def _label_predictor(settings: dict[str, Any], segmenter: Segmenter | None) -> LabelPredictor:
+    model, steps = settings["structure_model"], settings["steps"]
+    if model in LABEL_BASELINES:
+        size = segmenter.size if segmenter else LABEL_SIZE
+        return LABEL_BASELINES[model](segmenter, size, 0.1, steps)
+    return make_structure(model, segmenter, _engine(settings), steps, settings["samples"])
 
 
 def _engine(settings: dict[str, Any]) -> str | None:

@@ -108,3 +108,7 @@ class MovedLabels(CopyLabels):
         before, last = (gray(crop_and_resize(frame, self.label_size)) for frame in window.frames[-2:])
         flow = self._dis(last, before)
         return [move_labels(labels, flow, k) for k in range(1, self.steps + 1)]
+
+
+#: By name, as ``predictors.BASELINES`` are for frames.
+LABEL_BASELINES: dict[str, type[CopyLabels]] = {"copy_last": CopyLabels, "optical_flow": MovedLabels}
