@@ -1,0 +1,144 @@
+"""Lanes in this process: none waits for another, and each keeps its own window."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
+
+import numpy as np
+from rclpy.logging import get_logger
+
+from vidpred_ros.forecast import Forecast
+from vidpred_ros.nodes.lane import Arrival, Lane
+from vidpred_ros.nodes.messages import image_message
+from vidpred_ros.nodes.picture import Picture
+from vidpred_ros.predictors import CopyLast
+from vidpred_ros.window import Window
+
+PERIOD_NS = 100_000_000
+NODE: Any = SimpleNamespace(get_logger=lambda: get_logger("lane"), context=SimpleNamespace(ok=lambda: True))
+
+
+class Said:
+    """Outputs that remember what was said."""
+
+    def __init__(self) -> None:
+        self.sources: list[int] = []
+        self.stages: dict[str, float] = {}
+        self.destroyed = False
+
+    def announce(self) -> None:
+        self.sources.clear()
+
+    def publish(self, forecast: Forecast, last: np.ndarray, frame_id: str) -> None:
+        assert forecast.horizons[0].frame is not None
+
+    def publish_info(self, forecast: Forecast, frame_id: str, engine: str, sequence: int, latency_ms: Any) -> None:
+        self.sources.append(forecast.source_stamp_ns)
+        self.stages = dict(latency_ms)
+
+    def destroy(self) -> None:
+        self.destroyed = True
+
+
+class Slow(CopyLast):
+    """Predicts once it is let."""
+
+    def __init__(self, size: tuple[int, int], length: int) -> None:
+        super().__init__(size, 0.1, 2, length)
+        self.gate = threading.Event()
+
+    def predict(self, window: Window) -> Forecast:
+        assert self.gate.wait(20)
+        return super().predict(window)
+
+
+def show(k: int, *lanes: Lane, data: bytes | None = None) -> None:
+    """Image number ``k`` of a camera at 10 Hz."""
+    message = image_message(np.full((96, 128, 3), k, np.uint8), k * PERIOD_NS, "front")
+    if data is not None:
+        message.data = data
+    arrival, picture = Arrival(k * PERIOD_NS, "front", 0, 0.0, time.perf_counter()), Picture(message)
+    for lane in lanes:
+        lane.take(arrival, picture)
+
+
+def until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def make_lane(predictor: CopyLast) -> tuple[Lane, Said]:
+    said = Said()
+    lane = Lane(NODE, predictor, said, predictor.close)
+    lane.start()
+    return lane, said
+
+
+def test_a_lane_that_is_busy_delays_no_other() -> None:
+    slow = Slow((64, 128), 4)
+    labels, late = make_lane(slow)
+    frames, said = make_lane(CopyLast((32, 40), 0.1, 2, 8))
+    for k in range(20):
+        show(k, frames, labels)
+        if k >= 7:
+            until(lambda k=k: said.sources[-1:] == [k * PERIOD_NS])
+    assert said.sources == [k * PERIOD_NS for k in range(7, 20)], "every window of the one"
+    assert not late.sources
+    slow.gate.set()
+    until(lambda: late.sources[-1:] == [19 * PERIOD_NS])
+    assert len(late.sources) == 2, "the window at hand when it was let, and the newest"
+    assert labels.counters.drops["predictor busy"] == 15 and not frames.counters.drops
+    assert late.stages["wait"] >= 0 and late.stages["total"] >= late.stages["predict"]
+    for lane, outputs in ((frames, said), (labels, late)):
+        lane.close()
+        assert outputs.destroyed and not len(lane.window)
+
+
+def test_frames_come_at_the_size_of_each_lane() -> None:
+    small, _ = make_lane(CopyLast((32, 40), 0.1, 2, 3))
+    large, _ = make_lane(CopyLast((64, 128), 0.1, 2, 3))
+    for k in range(3):
+        show(k, small, large)
+    for lane, size in ((small, (32, 40)), (large, (64, 128))):
+        window = lane.window.window()
+        assert window is not None and {frame.shape for frame in window.frames} == {(*size, 3)}
+        lane.close()
+
+
+def test_a_corrupt_image_is_each_lane_s_own_fault_and_no_more() -> None:
+    lane, said = make_lane(CopyLast((32, 40), 0.1, 2, 3))
+    show(0, lane)
+    show(1, lane, data=b"short")
+    assert lane.counters.drops["corrupt image"] == 1 and "5 bytes" in lane.counters.fault
+    for k in range(2, 6):
+        show(k, lane)
+    until(lambda: said.sources)
+    assert lane.forget() == 3 and lane.counters.resets["service"] == 1
+    lane.close()
+
+
+def test_a_predictor_that_fails_is_reported_and_tried_again() -> None:
+    class Fails(CopyLast):
+        def predict(self, window: Window) -> Forecast:
+            if window.sequence < 4:
+                raise RuntimeError("out of memory")
+            return super().predict(window)
+
+    lane, said = make_lane(Fails((32, 40), 0.1, 2, 2))
+    for k in range(3):
+        show(k, lane)
+        until(lambda k=k: k < 1 or lane.counters.drops["prediction failed"] == k)
+    assert "RuntimeError: out of memory" in lane.counters.fault
+    show(3, lane)
+    until(lambda: said.sources == [3 * PERIOD_NS])
+    lane.close()
