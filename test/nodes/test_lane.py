@@ -53,9 +53,10 @@ class Slow(CopyLast):
 
     def __init__(self, size: tuple[int, int], length: int) -> None:
         super().__init__(size, 0.1, 2, length)
-        self.gate = threading.Event()
+        self.begun, self.gate = threading.Event(), threading.Event()
 
     def predict(self, window: Window) -> Forecast:
+        self.begun.set()
         assert self.gate.wait(20)
         return super().predict(window)
 
@@ -90,13 +91,15 @@ def test_a_lane_that_is_busy_delays_no_other() -> None:
     frames, said = make_lane(CopyLast((32, 40), 0.1, 2, 8))
     for k in range(20):
         show(k, frames, labels)
+        if k == 3:
+            assert slow.begun.wait(20)
         if k >= 7:
             until(lambda k=k: said.sources[-1:] == [k * PERIOD_NS])
     assert said.sources == [k * PERIOD_NS for k in range(7, 20)], "every window of the one"
     assert not late.sources
     slow.gate.set()
     until(lambda: late.sources[-1:] == [19 * PERIOD_NS])
-    assert len(late.sources) == 2, "the window at hand when it was let, and the newest"
+    assert late.sources == [3 * PERIOD_NS, 19 * PERIOD_NS], "the window at hand, then the newest"
     assert labels.counters.drops["predictor busy"] == 15 and not frames.counters.drops
     assert late.stages["wait"] >= 0 and late.stages["total"] >= late.stages["predict"]
     for lane, outputs in ((frames, said), (labels, late)):

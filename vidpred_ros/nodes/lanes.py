@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from rclpy.lifecycle import LifecycleNode
 
+from vidpred_ros.errors import ConfigError
 from vidpred_ros.nodes.frame_outputs import FrameOutputs
 from vidpred_ros.nodes.ground_output import GroundOutput
 from vidpred_ros.nodes.label_lane import LabelTopicLane
@@ -80,8 +81,17 @@ def _label_predictor(settings: dict[str, Any], segmenter: Segmenter | None) -> L
     model, steps = settings["structure_model"], settings["steps"]
     if model in LABEL_BASELINES:
         size = segmenter.size if segmenter else LABEL_SIZE
-        return LABEL_BASELINES[model](segmenter, size, 0.1, steps)
-    return make_structure(model, segmenter, _engine(settings), steps, settings["samples"])
+        predictor: LabelPredictor = LABEL_BASELINES[model](segmenter, size, 0.1, steps)
+    else:
+        predictor = make_structure(model, segmenter, _engine(settings), steps, settings["samples"])
+    (height, width), (rows, columns) = predictor.size, predictor.label_size
+    if height * columns != width * rows:
+        predictor.close()
+        raise ConfigError(
+            f"the segmenter sees {width}x{height} and {predictor.model_id} predicts {columns}x{rows}: the shapes differ, so "
+            "their label maps would show different parts of the picture; choose another segmenter"
+        )
+    return predictor
 
 
 def _engine(settings: dict[str, Any]) -> str | None:
