@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
+from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from vidpred_ros.commands.common import (
     DEFAULT_MODEL,
+    DEFAULT_SEGMENTER,
+    DEFAULT_STRUCTURE,
     EngineOption,
     ModelOption,
     SourceArgument,
@@ -17,9 +21,21 @@ from vidpred_ros.commands.common import (
     TopicOption,
     command_line,
     print_files,
+    print_label_scores,
     print_scores,
     watch,
 )
+from vidpred_ros.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vidpred_ros.evaluation.label_trials import StructureLane
+
+
+class ContextLabels(str, Enum):
+    """Whose label maps a structure model gets to see."""
+
+    segmenter = "segmenter"
+    source = "source"
 
 
 def evaluate(
@@ -29,16 +45,41 @@ def evaluate(
     steps: StepsOption = 5,
     out: Annotated[Path, typer.Option("--out", "-o", help="folder for the report")] = Path("out/evaluate"),
     topic: TopicOption = None,
+    period: Annotated[
+        float | None, typer.Option("--period", help="seconds between frames", show_default="what the model was trained at")
+    ] = None,
     samples: Annotated[
         int, typer.Option("--samples", min=0, help="score the best of so many draws too (stochastic models)")
     ] = 0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="of these draws")] = 0,
+    perceptual: Annotated[
+        bool, typer.Option("--perceptual", help="CSIM, FVD and Inception Score too, which takes many times as long")
+    ] = False,
+    structure: Annotated[bool, typer.Option("--structure", help="predict and score label maps too")] = False,
+    structure_model: Annotated[str, typer.Option("--structure-model", help="the model of label maps")] = DEFAULT_STRUCTURE,
+    segmenter: Annotated[
+        str, typer.Option("--segmenter", help="of its context: a released segmenter, or a network of your own (.onnx)")
+    ] = DEFAULT_SEGMENTER,
+    classes: Annotated[
+        Path | None, typer.Option("--classes", help="class table (YAML) of an .onnx segmenter", show_default=False)
+    ] = None,
+    context_labels: Annotated[
+        ContextLabels, typer.Option("--context-labels", help="whose label maps a structure model predicts from")
+    ] = ContextLabels.segmenter,
+    future_segmentation: Annotated[
+        bool,
+        typer.Option("--future-segmentation", help="the protocol of Luc 2017 on snippets of 30 frames (cityscapes:FOLDER, sequences)"),
+    ] = False,
 ) -> None:
     """Replay SOURCE frame by frame, predict at every frame, and score against what then happened.
 
     Writes metrics.json, scores.csv, report.html, filmstrip.png and forecast.mp4 into --out. No frame is lost however
     slow the model is, and a camera faster than the model is scored at every phase of its stride. Copying the last frame
     and optical flow are scored on the same windows.
+
+    With --structure, or a structure model as --model, label maps are predicted and scored too (mIoU of all classes and of
+    those that move): against those that SOURCE carries, else against the segmenter's own. That adds label_scores.csv,
+    labels.png and labels.mp4.
 
     Examples:
 
@@ -47,19 +88,71 @@ def evaluate(
       vidpred evaluate drive.mcap --topic /camera/image_raw --model hrp_tree_w50
 
       vidpred evaluate kitti_sequence/ --model optical_flow --steps 10 --out out/flow
+
+      vidpred evaluate cityscapes_sequence/ --structure --period 0.1765
+
+      vidpred evaluate cityscapes:/data/cityscapes --model hvp_structure_slim --future-segmentation
     """
-    from vidpred_ros.evaluation.run import evaluate as run
+    from vidpred_ros.evaluation.lanes import open_lane, predicts_labels
     from vidpred_ros.evaluation.trials import phases
-    from vidpred_ros.predictors import make_predictor
     from vidpred_ros.sources import open_source
 
     console = Console()
-    drive = open_source(source, topic=topic)
-    predictor = make_predictor(model, engine, steps)
-    total = len(drive) * phases(drive, predictor.period_s)
-    try:
-        results = run(drive, predictor, out, command_line(), watch(console, total, "evaluating"), samples, seed)
-    finally:
-        predictor.close()
-    print_scores(console, results)
-    print_files(console, out, "metrics.json", "forecast.mp4", "filmstrip.png", "report.html")
+    labels_only = predicts_labels(model)
+    if period is not None and period <= 0:
+        raise ConfigError(f"--period {period:g}: give seconds above 0")
+    if labels_only and perceptual:
+        raise ConfigError(f"--perceptual is of frames, and {model} predicts label maps")
+    if future_segmentation and not labels_only:
+        raise ConfigError(f"--future-segmentation is of label maps: {model} predicts frames; give a structure model as --model")
+    if future_segmentation and (period, topic) != (None, None):
+        raise ConfigError("--future-segmentation has frames three apart, in snippets: leave --period and --topic out")
+
+    def lane(name: str, period_s: float | None, draws: int) -> StructureLane:
+        return open_lane(
+            name,
+            segmenter,
+            engine,
+            steps,
+            samples=draws,
+            period_s=period_s,
+            context="source" if context_labels is ContextLabels.source else "segmenter",
+            class_table=classes,
+        )
+
+    with ExitStack() as opened:
+        if future_segmentation:
+            from vidpred_ros.evaluation.entries import find_sequences
+            from vidpred_ros.evaluation.future_segmentation import evaluate_future_segmentation, snippets
+
+            found, left_out = snippets(source, list(find_sequences([source])[0].values()))
+            for name, why in left_out.items():
+                console.print(f"[yellow]left out:[/] {name}: {why}", highlight=False, soft_wrap=True)
+            alone = opened.enter_context(closing(lane(model, None, samples)))
+            progress = watch(console, len(found), "evaluating")
+            results = evaluate_future_segmentation(found, alone, out, command_line(), progress)
+        elif labels_only:
+            from vidpred_ros.evaluation.label_results import evaluate_structure
+
+            drive = open_source(source, topic=topic)
+            alone = opened.enter_context(closing(lane(model, period, samples)))
+            progress = watch(console, len(drive) * phases(drive, alone.predictor.period_s), "evaluating")
+            results = evaluate_structure(drive, alone, out, command_line(), progress)
+        else:
+            from vidpred_ros.evaluation.run import evaluate as run
+            from vidpred_ros.predictors import make_predictor
+
+            drive = open_source(source, topic=topic)
+            predictor = opened.enter_context(closing(make_predictor(model, engine, steps)))
+            predictor.period_s = period or predictor.period_s
+            beside = lane(structure_model, predictor.period_s, 0) if structure else None
+            if beside is not None:
+                opened.enter_context(closing(beside))
+            progress = watch(console, len(drive) * phases(drive, predictor.period_s), "evaluating")
+            results = run(drive, predictor, out, command_line(), progress, samples, seed, beside, perceptual)
+            print_scores(console, results)
+    if "structure" in results:
+        print_label_scores(console, results)
+    frames = () if labels_only else ("forecast.mp4", "filmstrip.png")
+    labels = ("labels.mp4", "labels.png") if "structure" in results else ()
+    print_files(console, out, "metrics.json", *labels, *frames, "report.html")

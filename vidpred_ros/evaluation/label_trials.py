@@ -48,6 +48,11 @@ class StructureLane:
         """What the lane keeps of a camera frame."""
         return Seen(frame, self)
 
+    def close(self) -> None:
+        """Free the engines of both."""
+        self.predictor.close()
+        self.segmenter.close()
+
 
 class Seen:
     """A camera frame with its label maps, segmented once and only when somebody asks."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vidpred_ros.errors import ConfigError
 from vidpred_ros.evaluation.label_trials import Origin, StructureLane
 from vidpred_ros.models import find_model
 from vidpred_ros.predictors import BASELINES
@@ -39,6 +40,14 @@ def open_lane(
     """
     eyes = make_segmenter(segmenter, engine, class_table)
     predictor = make_structure(model, eyes, engine, steps, samples or SAMPLES)
+    if samples > predictor.samples:
+        raise ConfigError(f"--samples {samples}: {predictor.model_id} is not stochastic, its forecasts are all the same")
+    (height, width), (rows, columns) = eyes.size, predictor.label_size
+    if height * columns != width * rows:
+        raise ConfigError(
+            f"{eyes.name} sees {width}x{height} and {predictor.model_id} predicts {columns}x{rows}: the shapes differ, so their "
+            "label maps would be of different parts of the picture; choose another segmenter"
+        )
     if period_s is not None:
         predictor.period_s = period_s
     return StructureLane(predictor, eyes, context, samples)
