@@ -31,6 +31,8 @@ from vidpred_ros.preprocess import crop_and_resize, crop_and_resize_labels
 
 #: Frames are cached at this height at most: random crops are taken from them.
 CACHE_HEIGHT = 256
+#: So many frames are decoded by this process alone.
+FEW = 100
 #: Part of the key of cached frames: a change of the format or of the resizing counts it up.
 VERSION = 2
 
@@ -145,10 +147,16 @@ def _decode_missing(found: dict[Path, Recording], fit: tuple[int, int] | None) -
         todo = [(recording, path) for path, recording in found.items() if _read_meta(path) is None]
         columns = (TextColumn("decoding"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
         with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
-            if len(todo) == 1:
-                _decode_one(*todo[0], fit, bar)
-            elif todo:
+            if _are_few(todo):
+                for recording, path in todo:
+                    _decode_one(recording, path, fit, bar)
+            else:
                 _decode_many(todo, fit, bar)
+
+
+def _are_few(todo: list[tuple[Recording, Path]]) -> bool:
+    """Whether decoding takes less time than starting processes for it."""
+    return len(todo) < 2 or (len(todo) < 5 and sum(len(recording.source()) for recording, _ in todo) <= FEW)
 
 
 def _decode_one(recording: Recording, path: Path, fit: tuple[int, int] | None, bar: Progress) -> None:

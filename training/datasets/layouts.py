@@ -13,14 +13,14 @@ import os
 import string
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from training.datasets import bair, caltech, cityscapes, kitti_raw, ucf101
 from training.datasets.instances import drawn_instances
 from training.datasets.recording import LabelMaps, Recording, drawn_labels, label_maps
 from vidpred_ros.errors import ConfigError, SourceError
-from vidpred_ros.sources import open_source
+from vidpred_ros.sources import Source, open_source
 from vidpred_ros.sources.folder import FolderSource, labels_alone
 
 #: Reader and its own options of each data set; "split" goes with all of them.
@@ -107,9 +107,15 @@ def _source(text: str, place: str, query: str, options: dict[str, str]) -> Recor
     path = Path(place).expanduser()
     if place.startswith("synthetic:") or not path.exists():
         opener()  # says what is wrong with it
-        return Recording(text, opener, ())
+        return Recording(text, partial(_drive, place), ())
     files = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]
     return Recording(text, opener, tuple(files), options=query)
+
+
+@lru_cache(maxsize=1)
+def _drive(text: str) -> Source:
+    """A synthetic drive. The last one is kept: its street is built once for its frames, its label maps and its instances."""
+    return open_source(text)
 
 
 def _rate(text: str, options: dict[str, str]) -> float | None:
