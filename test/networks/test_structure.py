@@ -257,7 +257,7 @@ def test_teacher_forcing_is_step_by_step(settings: dict[str, Any]) -> None:
                 assert got is not None
                 assert all(torch.allclose(a[:, t - 1], b, atol=1e-5) for a, b in zip(got, wanted, strict=True))
         g, states["predictor"] = net.predictor(code, z, states["predictor"])
-        assert torch.allclose(taught.logits[:, t - 1], net._decoded(g, skips, at(moved, t - 1)), atol=1e-4)
+        assert torch.allclose(taught.logits[:, t - 1], net.decode(g, skips, at(moved, t - 1)), atol=1e-4)
     assert taught.logits.shape == (2, last, net.config.channels, *SIZE)
 
 

@@ -34,21 +34,21 @@ def summarise(steps: Sequence[Tensor]) -> tuple[Tensor, ...]:
     seen: Tensor | None = None
     for logits in steps:
         samples.append(_best(logits))
-        p = logits.softmax(dim=1)
-        mean = p.mean(dim=0, keepdim=True)
-        labels.append(_best(mean)[0])
-        confidences.append(mean[0].amax(dim=0))
-        entropies.append(-(mean[0] * torch.log(mean[0].clamp_min(1e-12))).sum(dim=0))
-        now = p[:, classes]
+        p = logits.permute(0, 2, 3, 1).softmax(dim=-1)  # classes last, where the convolutions of a runtime leave them too
+        mean = p.mean(dim=0)
+        labels.append(mean.argmax(dim=-1).to(torch.uint8))
+        confidences.append(mean.amax(dim=-1))
+        entropies.append(-(mean * torch.log(mean.clamp_min(1e-12))).sum(dim=-1))
+        now = p[..., classes]
         seen = now if seen is None else torch.maximum(seen, now)
     assert seen is not None
     maps = (torch.stack(x) for x in (labels, entropies, confidences))
-    return torch.stack(samples, dim=1), *maps, seen.mean(dim=0)
+    return torch.stack(samples, dim=1), *maps, seen.mean(dim=0).permute(2, 0, 1)
 
 
-def _best(scores: Tensor) -> Tensor:
+def _best(logits: Tensor) -> Tensor:
     """(N, C, H, W) -> (N, H, W) uint8; classes last, because runtimes search along a row much faster."""
-    return scores.permute(0, 2, 3, 1).argmax(dim=-1).to(torch.uint8)
+    return logits.permute(0, 2, 3, 1).argmax(dim=-1).to(torch.uint8)
 
 
 class _Graph(nn.Module):
@@ -218,7 +218,7 @@ class Step(_Structure):
             gaussian, prior = self.network.prior(code, prior)
             z = draw(gaussian, noise)
         g, state = self.network.predictor(code, z, state)
-        made = self.network._decoded(g, skips, moved)
+        made = self.network.decode(g, skips, moved)
         if self.config.space == "rgb":
             return made, *prior, *state
         labels = _best(made)

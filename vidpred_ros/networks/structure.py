@@ -22,8 +22,9 @@ Where the text is silent or we read it in one of several ways:
 - "soft" sees one-hot label maps, or soft ones (B, T, C, H, W) where a segmenter gives them.
 
 Ours is the motion prior: each map comes with the guess of the next one, the map moved by the classical flow of the camera's
-frames ("dis") or, after the newest, by the motion that a frame predictor foretells ("frames"), and with that flow. A step's logits are gate * scale[class] * onehot(guess) + decoder's, the gate of each
-pixel too from the decoder, whose last convolution starts at zero: an untrained network is the labels moved by flow.
+frames ("dis") or, after the newest, by the motion that a frame predictor foretells ("frames"), and with that flow. A step's
+logits are gate * scale[class] * onehot(guess) + decoder's, the gate of each pixel too from the decoder, whose last convolution
+starts at zero: an untrained network is the labels moved by flow.
 
 Parameters at width 1.0 with 19 classes: 22.3 M at scale 8, 25.8 M at 16, of which the posterior, needed for training only, has
 4.1 M; at width 0.25 1.4 M. GFLOP of one step (encode, prior, predictor, decode) of 128x256 at width 0.25 with a motion prior:
@@ -284,7 +285,7 @@ class StructureGenerator(nn.Module):
                 (mean, log_variance), prior = self.prior(code, prior)
                 z = mean if noise is None else draw((mean, log_variance), noise[:, k])
             g, state = self.predictor(code, z, state)
-            made.append(self._decoded(g, skips, _at(moved, k)))
+            made.append(self.decode(g, skips, _at(moved, k)))
         return made
 
     def teach(self, labels: Tensor, moved: Tensor | None, flows: Tensor | None, closed: bool = False) -> Taught:
@@ -328,11 +329,11 @@ class StructureGenerator(nn.Module):
                 foretold.append(gaussian)
                 z = draw(inferred[t], torch.randn_like(inferred[t][0]))
             g, state = self.predictor(code, z, state)
-            made.append(self._decoded(g, below, _at(moved, t - 1)) if closed else g)
+            made.append(self.decode(g, below, _at(moved, t - 1)) if closed else g)
         if not closed:  # nothing hangs on a decoded map: all at once
             below = [s[: length - 1].flatten(0, 1) for s in skips]
             guess = None if moved is None else moved.transpose(0, 1).flatten(0, 1)
-            logits = self._decoded(torch.cat(made), below, guess).unflatten(0, (length - 1, -1)).transpose(0, 1)
+            logits = self.decode(torch.cat(made), below, guess).unflatten(0, (length - 1, -1)).transpose(0, 1)
         else:
             logits = torch.stack(made, dim=1)
         if not foretold:
@@ -370,7 +371,8 @@ class StructureGenerator(nn.Module):
             _, state = self.predictor(code, z, state)
         return prior, state
 
-    def _decoded(self, g: Tensor, skips: list[Tensor], moved: Tensor | None) -> Tensor:
+    def decode(self, g: Tensor, skips: list[Tensor], moved: Tensor | None) -> Tensor:
+        """A step's logits (B, C, H, W), or its frame, from g, the skips of the map before and the guess (B or 1, H, W)."""
         out = self.decoder(g, skips)
         if self.config.space == "rgb":
             return torch.sigmoid(out)
