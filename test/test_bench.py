@@ -3,7 +3,7 @@
 import pytest
 from helpers.models import make_model
 
-from vidpred_ros import bench
+from vidpred_ros import bench, bench_labels
 from vidpred_ros.engines import installed_engines
 from vidpred_ros.errors import ModelError
 
@@ -45,3 +45,19 @@ def test_a_model_that_cannot_stream_is_measured_whole(tmp_path, monkeypatch):
 def test_unknown_model():
     with pytest.raises(ModelError, match="nothing_like_it"):
         bench.measure_engines("nothing_like_it", 1, 5)
+
+
+def test_label_futures_are_measured_and_the_segmenter_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench_labels, "installed_engines", lambda: ["torch"])
+    structure, segmenter = make_model(tmp_path, "tiny_s", "structure"), make_model(tmp_path, "tiny_e", "segmenter")
+    results = bench_labels.measure_structure(str(structure), str(segmenter), 2, 3, 5)
+    assert [(case["engine"], case["mode"]) for case in results["cases"]] == [("torch", "whole"), ("torch", "streamed")]
+    assert results["samples"] == 3 and results["left_out"] == {}
+    whole, streamed = results["cases"]
+    assert whole["encode_ms"]["median"] == 0 < streamed["encode_ms"]["median"], "a whole window encodes within the forecast"
+    for case in results["cases"]:
+        assert 0 < case["motion_ms"]["median"] and case["forecast_ms"]["median"] < case["predict_ms"]["median"]
+        assert case["forecasts_per_s"] == pytest.approx(1000 / case["predict_ms"]["median"])
+    assert results["segmenters"][0]["predict_ms"]["median"] > 0
+    with pytest.raises(ModelError, match="predicts no label maps"):
+        bench_labels.measure_structure(str(segmenter), str(segmenter), 2, 3, 5)

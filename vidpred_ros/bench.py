@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -23,6 +23,8 @@ WARM_UP = 3
 REFERENCE = ("torch", "whole")
 
 Case = tuple[str, str]  # engine, "whole" or "streamed"
+#: One prediction of a case: its stages in milliseconds.
+Run = Callable[[Any], Mapping[str, float]]
 
 
 def measure_engines(
@@ -47,7 +49,8 @@ def measure_engines(
                     left_out[f"{engine} {mode}"] = str(error)
         if not predictors:
             raise ConfigError(f"no engine can run {card.id}: {left_out}")
-        times = _interleave(predictors, rounds, progress)
+        runs = {case: _predict(predictor) for case, predictor in predictors.items()}
+        times = interleave(runs, _windows(next(iter(predictors.values())), WARM_UP + rounds), progress)
         return {
             "model": card.id,
             "weights_sha256": card.weights_sha256,
@@ -55,7 +58,7 @@ def measure_engines(
             "steps": steps,
             "rounds": rounds,
             "warm_up_rounds": WARM_UP,
-            "cases": _summarise(predictors, times),
+            "cases": summarise(times, {case: p.engine for case, p in predictors.items()}, {"infer_ms": "infer"}),
             "left_out": left_out,
         }
     finally:
@@ -63,20 +66,24 @@ def measure_engines(
             predictor.close()
 
 
-def _interleave(
-    predictors: dict[Case, Predictor], rounds: int, progress: Callable[[int, int], None]
-) -> dict[Case, list[tuple[float, float]]]:
-    """(predict, infer) milliseconds of each counted round."""
-    order = list(predictors)
-    times: dict[Case, list[tuple[float, float]]] = {case: [] for case in order}
-    for number, window in enumerate(_windows(predictors[order[0]], WARM_UP + rounds)):
+def _predict(predictor: Predictor) -> Run:
+    return lambda window: predictor.predict(window).latency_ms
+
+
+def interleave(
+    runs: Mapping[Case, Run], windows: Sequence[Any], progress: Callable[[int, int], None]
+) -> dict[Case, list[dict[str, float]]]:
+    """Milliseconds of each counted round by stage, and in all ("total"): every case on the same window, in turning order."""
+    order = list(runs)
+    times: dict[Case, list[dict[str, float]]] = {case: [] for case in order}
+    for number, window in enumerate(windows):
         for case in order[number % len(order) :] + order[: number % len(order)]:
             start = time.perf_counter()
-            forecast = predictors[case].predict(window)
+            stages = runs[case](window)
             elapsed = (time.perf_counter() - start) * 1e3
             if number >= WARM_UP:
-                times[case].append((elapsed, forecast.latency_ms["infer"]))
-        progress(number + 1, WARM_UP + rounds)
+                times[case].append({**stages, "total": elapsed})
+        progress(number + 1, len(windows))
     return times
 
 
@@ -87,23 +94,25 @@ def _windows(predictor: Predictor, count: int) -> Sequence[Window]:
     return list(islice(windows(drive, predictor, predictor.window_length), count))
 
 
-def _summarise(
-    predictors: dict[Case, Predictor], times: dict[Case, list[tuple[float, float]]]
+def summarise(
+    times: Mapping[Case, Sequence[Mapping[str, float]]], runtimes: Mapping[Case, str], stages: Mapping[str, str]
 ) -> list[dict[str, Any]]:
-    medians = {case: float(np.median(values, axis=0)[0]) for case, values in times.items()}
+    """Median and p99 of each case's total (predict_ms) and of the ``stages`` {key: stage}, beside torch eager."""
+    medians = {case: float(np.median([one["total"] for one in values])) for case, values in times.items()}
     reference = medians.get(REFERENCE)
     return [
         {
             "engine": engine,
             "mode": mode,
-            "runtime": predictors[engine, mode].engine,  # with its precision
-            "predict_ms": _figures([total for total, _ in values]),
-            "infer_ms": _figures([infer for _, infer in values]),
+            "runtime": runtimes[engine, mode],  # with its precision
+            "predict_ms": figures([one["total"] for one in values]),
+            **{key: figures([one[stage] for one in values]) for key, stage in stages.items()},
             "times_as_fast_as_torch_whole": reference / medians[engine, mode] if reference else None,
         }
         for (engine, mode), values in times.items()
     ]
 
 
-def _figures(values: Sequence[float]) -> dict[str, float]:
+def figures(values: Sequence[float]) -> dict[str, float]:
+    """Median and 99th percentile."""
     return {"median": float(np.median(values)), "p99": float(np.percentile(values, 99))}

@@ -15,8 +15,12 @@ from rich.table import Table
 
 from vidpred_ros.commands.common import (
     DEFAULT_MODEL,
+    DEFAULT_SEGMENTER,
+    DEFAULT_STRUCTURE,
     EngineOption,
     ModelOption,
+    SegmenterOption,
+    StructureModelOption,
     command_line,
     print_files,
 )
@@ -29,11 +33,18 @@ CAMERA_SIZE, CAMERA_RATE = (720, 1280), 30.0
 def bench(
     model: ModelOption = DEFAULT_MODEL,
     engine: EngineOption = None,
-    steps: Annotated[int, typer.Option("--steps", "-k", min=1, help="future frames of each prediction")] = 1,
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", "-k", min=1, help="future frames of each prediction", show_default="1, or 5 with --structure"),
+    ] = None,
     rounds: Annotated[int, typer.Option("--rounds", min=5, help="predictions of each engine")] = 50,
     seconds: Annotated[
         float, typer.Option("--seconds", min=0, help="of camera into the node; 0 leaves it out")
     ] = 20,
+    structure: Annotated[bool, typer.Option("--structure", help="measure label futures instead of frames")] = False,
+    structure_model: StructureModelOption = DEFAULT_STRUCTURE,
+    segmenter: SegmenterOption = DEFAULT_SEGMENTER,
+    samples: Annotated[int, typer.Option("--samples", min=1, help="label futures drawn at a time")] = 8,
     out: Annotated[Path, typer.Option("--out", "-o", help="folder for bench.json")] = Path("out/bench"),
 ) -> None:
     """Measure how fast a model is on this machine.
@@ -42,6 +53,9 @@ def bench(
     ROS 2 is there, a raw 1280x720 camera at 30 Hz into the node on --engine: how long each stage of a frame's way
     takes, what was lost, and the memory. Writes bench.json with host and configuration.
 
+    With --structure it is a forecast of label maps that is measured, from label maps that are there, and the segmenter
+    that makes them beside it; the node is left out.
+
     Examples:
 
       vidpred bench
@@ -49,17 +63,55 @@ def bench(
       vidpred bench --model hrp_tree_w50 --seconds 60
 
       vidpred bench --steps 5 --seconds 0
+
+      vidpred bench --structure --rounds 20
     """
+    console = Console()
+    if structure:
+        _bench_structure(structure_model, segmenter, steps or 5, samples, rounds, out, console)
+    else:
+        _bench_frames(model, engine, steps or 1, rounds, seconds, out, console)
+
+
+def _bench_structure(
+    model: str, segmenter: str, steps: int, samples: int, rounds: int, out: Path, console: Console
+) -> None:
+    from vidpred_ros.bench_labels import measure_structure
+    from vidpred_ros.evaluation import host
+
+    with _bars(console) as progress:
+        task = progress.add_task("opening the engines (rounds)", total=rounds)
+        results: dict[str, Any] = {"command": command_line(), "host": host.describe()}
+        results["structure"] = measure_structure(
+            model,
+            segmenter,
+            steps,
+            samples,
+            rounds,
+            lambda done, total: progress.update(task, completed=done, total=total, description="engines (rounds)"),
+        )
+    _write(out, results)
+    _print_structure(console, results)
+    print_files(console, out, "bench.json")
+
+
+def _write(out: Path, results: Mapping[str, Any]) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "bench.json").write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
+
+
+def _bars(console: Console) -> Progress:
+    counts = TextColumn("{task.completed:.0f}/{task.total:.0f}")
+    return Progress(TextColumn("{task.description}"), BarColumn(), counts, TimeElapsedColumn(), console=console)
+
+
+def _bench_frames(
+    model: str, engine: str | None, steps: int, rounds: int, seconds: float, out: Path, console: Console
+) -> None:
     from vidpred_ros.bench import measure_engines
     from vidpred_ros.evaluation import host
 
-    console = Console()
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-    )
-    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
+    with _bars(console) as progress:
         task = progress.add_task("opening the engines (rounds)", total=rounds)
         results: dict[str, Any] = {
             "command": command_line(),
@@ -84,8 +136,7 @@ def bench(
                     task, completed=done, total=total, description="node (s)"
                 ),
             )
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "bench.json").write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
+    _write(out, results)
     _print_engines(console, results)
     if "node" in results:
         _print_node(console, results["node"])
@@ -130,6 +181,38 @@ def _print_engines(console: Console, results: Mapping[str, Any]) -> None:
     console.print(table)
     for case, reason in engines["left_out"].items():
         console.print(f"[yellow]{case} is left out:[/] {reason}", highlight=False)
+
+
+def _print_structure(console: Console, results: Mapping[str, Any]) -> None:
+    found, about = results["structure"], results["host"]
+    height, width = found["size"]
+    console.print(
+        f"\n[bold]{found['model']}[/], {found['samples']} futures of {found['steps']} label maps of {width}x{height}, "
+        f"{found['rounds']} rounds, {about['cpu']}, {about['cores']} cores",
+        highlight=False,
+    )
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for title in ("engine", "mode"):
+        table.add_column(title)
+    for title in ("forecast ms", "p99", "flow ms", "encode ms", "futures ms", "a second", "x torch eager"):
+        table.add_column(title, justify="right")
+    for case in found["cases"]:
+        times = case["times_as_fast_as_torch_whole"]
+        stages = (f"{case[f'{stage}_ms']['median']:.1f}" for stage in ("motion", "encode", "forecast"))
+        table.add_row(
+            case["runtime"],
+            case["mode"],
+            f"{case['predict_ms']['median']:.1f}",
+            f"{case['predict_ms']['p99']:.1f}",
+            *stages,
+            f"{case['forecasts_per_s']:.2f}",
+            "n/a" if times is None else f"{times:.1f}",
+        )
+    console.print(table)
+    for case in found["segmenters"]:
+        console.print(f"segmenter on {case['runtime']}: {case['predict_ms']['median']:.1f} ms a frame, apart", highlight=False)
+    for name, reason in found["left_out"].items():
+        console.print(f"[yellow]{name} is left out:[/] {reason}", highlight=False)
 
 
 def _print_node(console: Console, node: Mapping[str, Any]) -> None:

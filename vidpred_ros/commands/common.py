@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich import box
@@ -44,9 +45,30 @@ EngineOption = Annotated[
     typer.Option("--engine", "-e", help="openvino, onnxruntime or torch", show_default="the fastest here"),
 ]
 StepsOption = Annotated[int, typer.Option("--steps", "-k", min=1, help="future frames of each prediction")]
+StructureModelOption = Annotated[
+    str, typer.Option("--structure-model", help="the model of label maps, by name or folder")
+]
+SegmenterOption = Annotated[
+    str, typer.Option("--segmenter", help="of its context: a released segmenter, or a network of your own (.onnx)")
+]
+ClassesOption = Annotated[
+    Path | None, typer.Option("--classes", help="class table (YAML) of an .onnx segmenter", show_default=False)
+]
 TopicOption = Annotated[
     str | None, typer.Option("--topic", help="image topic of a bag that has several", show_default=False)
 ]
+
+
+class ContextLabels(str, Enum):
+    """Whose label maps a structure model gets to see."""
+
+    segmenter = "segmenter"
+    source = "source"
+
+
+def context_of(choice: ContextLabels) -> Literal["source", "segmenter"]:
+    """The choice as the evaluation calls it."""
+    return "source" if choice is ContextLabels.source else "segmenter"
 
 
 def frames_bar(console: Console) -> Progress:

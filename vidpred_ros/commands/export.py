@@ -13,11 +13,19 @@ from rich.console import Console
 from vidpred_ros.errors import ConfigError
 
 
-class Graph(str, Enum):
-    """Graphs that a network is exported as."""
+class Graph(Enum):
+    """Graphs that networks are exported as; each kind of network has its own."""
 
     whole = "whole"
     stream = "stream"
+    motion = "motion"
+    segment = "segment"
+    structure = "structure"
+    encode = "encode"
+    forecast = "forecast"
+    step = "step"
+    edges = "edges"
+    pixels = "pixels"
 
 
 def export(
@@ -40,7 +48,12 @@ def export(
         typer.Option(help="a metrics.json of vidpred evaluate for the card; may be repeated", show_default=False),
     ] = None,
     onnx: Annotated[
-        Graph | None, typer.Option(help="write an ONNX file too: one pass a window, or one a frame", show_default=False)
+        Graph | None,
+        typer.Option(
+            help="write an ONNX file too; frames: whole (a pass for each window), stream (for each frame) or motion; label maps: "
+            "segment, structure (a whole window), encode and forecast (its halves), step (of a long future), edges, pixels",
+            show_default=False,
+        ),
     ] = None,
     steps: Annotated[int, typer.Option("--steps", "-k", min=1, help="future frames that the ONNX file predicts")] = 1,
     samples: Annotated[int, typer.Option(min=1, help="futures that it draws at a time (stochastic models)")] = 1,
@@ -60,6 +73,8 @@ def export(
       vidpred export models/mine --scores out/evaluate/metrics.json
 
       vidpred export hrp_tree_w25 --onnx stream --steps 5 --to hrp_tree_w25.onnx
+
+      vidpred export hvp_structure_slim --onnx forecast --steps 5 --samples 8
     """
     from vidpred_ros.models import WEIGHTS, find_model
 

@@ -8,9 +8,22 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from vidpred_ros.networks.config import FRAME_KINDS
+
+
+#: What each kind of network is for.
+MAKES = {
+    **dict.fromkeys(FRAME_KINDS, "future frames (--model)"),
+    "structure": "future label maps (--structure-model)",
+    "s2s": "future label maps (--structure-model)",
+    "segmenter": "label maps of frames (--segmenter)",
+    "edges": "instance boundaries of label maps (--edges)",
+    "pixels": "frames of label maps (--pixels)",
+}
+
 
 def models() -> None:
-    """List the released models with size, period, parameters, the licence of their training data and their scores.
+    """List the released models with what they make, size, period, parameters, the licence of their training data and their scores.
 
     Models are folders with a model.yaml and weights.safetensors; more of them are found through the environment
     variable VIDPRED_MODELS. The baselines copy_last and optical_flow are models as well.
@@ -27,8 +40,12 @@ def models() -> None:
     for model in found:
         card = model.card
         grid = Table.grid(padding=(0, 2))
-        grid.add_row("size", f"{card.size[1]}x{card.size[0]}, {card.window} frames {card.period:g} s apart")
-        grid.add_row("network", f"{card.network.kind}, {card.parameters / 1e6:.1f} M parameters, up to {card.network.max_steps} steps")
+        kind, steps = card.network.kind, card.network.max_steps
+        grid.add_row("makes", MAKES[kind])
+        seen = f"{card.window} {'label maps' if kind in ('structure', 's2s') else 'frames'} {card.period:g} s apart"
+        grid.add_row("size", f"{card.size[1]}x{card.size[0]}" + (f", {seen}" if card.window > 1 else ""))
+        more = f", up to {steps} steps" if kind in (*FRAME_KINDS, "structure", "s2s") else ""
+        grid.add_row("network", f"{kind}, {card.parameters / 1e6:.1f} M parameters{more}")
         grid.add_row("trained on", escape(", ".join(card.training.data)))
         grid.add_row("licence", escape(card.training.licence))
         for score in card.scores:

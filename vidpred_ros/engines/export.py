@@ -28,8 +28,9 @@ from vidpred_ros.models import ReleasedModel, find_model
 
 #: Largest difference of any output from torch, in float32 on the same inputs.
 PARITY = 1e-3
-#: Largest share of a map's pixels that may differ: where two classes tie, a rounding error decides.
-TIES = 2e-3
+#: Largest share of a map's pixels that may differ: where two classes tie, a rounding error decides, and later steps see it.
+#: A graph that computes something else differs in most of them.
+TIES = 1e-2
 
 
 def export(model: ReleasedModel, kind: str, steps: int, path: Path, samples: int = 1) -> dict[str, float]:
