@@ -31,8 +31,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from training.datasets.clips import ClipDataset
 from training.datasets.frames import Sequence, open_sequences
-from training.datasets.label_clips import LabelClips, LabelledFrames, label_data
 from training.datasets.labels import open_labelled
+from training.datasets.load import Clips, make_clips, open_training
 from training.recipe import Recipe, load_recipe
 from training.sway import fit_sway
 from training.trainer import Trainer
@@ -47,22 +47,24 @@ console = Console(stderr=True)
 SMOOTH = 50
 
 
-#: What a run learns from, and what it is validated on.
-Clips = ClipDataset | LabelledFrames | LabelClips
+#: What a run is validated on.
 Validation = list[Sequence] | list[HeldOut]
 
 
 def load_data(recipe: Recipe) -> tuple[Clips, Validation]:
-    """The training clips and the validation sequences of a recipe, decoded into the cache on first use."""
-    data, random_crops = recipe.data, recipe.data.crop != (1.0, 1.0)
+    """The training clips and what is validated on, decoded into the cache on first use."""
+    held_out = open_validation(recipe)  # now, not after hours of training
     length = recipe.total_steps * recipe.batch * int(os.environ.get("WORLD_SIZE", "1"))
+    return make_clips(open_training(recipe), recipe, length), held_out
+
+
+def open_validation(recipe: Recipe) -> Validation:
+    """What a recipe is validated on. Raises SourceError for a sequence that is too short for it."""
     if recipe.network.kind in LABEL_KINDS:
-        scored = hold_out(open_labelled(data.validate_on, "val"), recipe)
-        return label_data(open_labelled(data.train, "train", recipe.needs_instances), recipe, length), scored
-    train = open_sequences(data.train, data.size, "train", random_crops)
-    held_out = open_sequences(data.validate_on, data.size, "val", False)
-    check_long_enough(held_out, recipe)  # now, not after hours of training
-    return ClipDataset(train, data, recipe.futures, recipe.network.needs_flows, recipe.seed, length), held_out
+        return hold_out(open_labelled(recipe.data.validate_on, "val"), recipe)
+    sequences = open_sequences(recipe.data.validate_on, recipe.data.size, "val", False)
+    check_long_enough(sequences, recipe)
+    return sequences
 
 
 def batches(dataset: Clips, trainer: Trainer) -> Iterator[dict[str, Tensor]]:

@@ -24,8 +24,7 @@ from rich.table import Table
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from training.datasets.clips import ClipDataset
-from training.datasets.frames import open_sequences
+from training.datasets.load import Clips, make_clips, open_training
 from training.recipe import Recipe, load_recipe
 from vidpred_ros.errors import VidpredError
 
@@ -47,15 +46,14 @@ class Result:
 
 def measure(recipe: Recipe, windows: int) -> tuple[Result, dict[str, Tensor]]:
     """Measure the loader of a recipe over ``windows`` windows, and return a batch too. Raises what the readers raise."""
-    data = recipe.data
     with empty_cache():
         start = time.perf_counter()
-        sequences = open_sequences(data.train, data.size, "train", data.crop != (1.0, 1.0))
+        sequences = open_training(recipe)
         decoding = time.perf_counter() - start
-        dataset = ClipDataset(sequences, data, recipe.futures, recipe.network.needs_flows, recipe.seed, windows)
+        dataset = make_clips(sequences, recipe, windows)
         cold, batch = windows_per_second(dataset, recipe, "cold")
         warm, _ = windows_per_second(dataset, recipe, "warm")
-    frames = sum(len(s.frames) for s in sequences)
+    frames = sum(map(len, sequences))
     return Result(decoding, frames, len(sequences), cold, warm), batch
 
 
@@ -75,14 +73,14 @@ def empty_cache() -> Iterator[None]:
             os.environ["VIDPRED_CACHE"] = before
 
 
-def windows_per_second(dataset: ClipDataset, recipe: Recipe, what: str) -> tuple[float, dict[str, Tensor]]:
+def windows_per_second(dataset: Clips, recipe: Recipe, what: str) -> tuple[float, dict[str, Tensor]]:
     """Rate at which the recipe's loader hands out batches, from the first one on, and the last batch."""
     loader = DataLoader(dataset, recipe.batch, num_workers=recipe.data.workers, drop_last=True)
     batches = iter(track(loader, description=f"{what} loader", total=len(loader), console=console, transient=True))
     batch = next(batches)  # the workers start
     start, count = time.perf_counter(), 0
     for batch in batches:
-        count += len(batch["frames"])
+        count += len(next(iter(batch.values())))
     return count / (time.perf_counter() - start), batch
 
 

@@ -20,7 +20,7 @@ from training.datasets.bank import Bank
 from training.datasets.clips import NO_FIRST_FLOW, channels_first, deal, in_other_light, random_crop, resized
 from training.datasets.foretold import Foretold
 from training.datasets.labels import LabelledSequence
-from training.recipe import Data, Recipe
+from training.recipe import Data
 from vidpred_ros.errors import SourceError
 from vidpred_ros.motion import DisFlow, gray, guessed_labels
 from vidpred_ros.networks.config import WINDOW
@@ -62,8 +62,8 @@ class LabelClips(Dataset[dict[str, Tensor]]):
     """``length`` random clips of T = ``context`` label maps and the K = ``futures`` that follow.
 
     labels (T + K, H, W) uint8 train ids; with ``frames`` also frames (T + K, 3, H, W) float32 in [0, 1]; with ``flows``
-    also flows (T, 2, H, W) float32, the backward flow of each context frame in pixels, and moved (T - 1 + K, H, W) uint8,
-    ``guessed_labels`` of both. Frames, label maps and flows have the same crop and flip. In a share of NO_FIRST_FLOW of the
+    also flows (T, 2, H, W) float32, the backward flow of each context frame in pixels, and (K > 0) moved (T - 1 + K, H, W)
+    uint8, ``guessed_labels`` of both. Frames, label maps and flows have the same crop and flip. In a share of NO_FIRST_FLOW of the
     clips the oldest frame has no flow (0), as in the first window after a start.
 
     With a ``motion_model``, a released frame predictor, the last map is moved by what it foretells of the 8 frames up to the
@@ -125,7 +125,9 @@ class LabelClips(Dataset[dict[str, Tensor]]):
             if not self.motion_model and rng.random() < NO_FIRST_FLOW:
                 flows[0] = 0
             item["flows"] = torch.from_numpy(channels_first(flows, False))
-            item["moved"] = torch.from_numpy(guessed_labels(labels[: self.context], flows, self.futures, motions))
+            if self.futures:
+                guesses = guessed_labels(labels[: self.context], flows, self.futures, motions)
+                item["moved"] = torch.from_numpy(guesses)
         return item
 
     def _clip(self, index: int) -> dict[str, NDArray]:
@@ -161,21 +163,6 @@ class LabelClips(Dataset[dict[str, Tensor]]):
                 self._foretold = self._foretold or Foretold(self.motion_model, self.futures)
                 clip["motions"] = self._foretold(images[seen - WINDOW : seen], flows).astype(np.float16)
         return clip
-
-
-def label_data(sequences: Many[LabelledSequence], recipe: Recipe, length: int) -> LabelledFrames | LabelClips:
-    """What a recipe's network learns from: ``length`` items. Raises SourceError as the data sets do."""
-    config, data, seed = recipe.network, recipe.data, recipe.seed
-    if config.kind == "segmenter":
-        return LabelledFrames(sequences, data, seed, length)
-    if config.kind == "edges":
-        return LabelClips(sequences, data, 1, 0, False, False, seed, length, instances=recipe.needs_instances)
-    if config.kind == "pixels":  # its losses look at the flow of every frame
-        count = recipe.context + recipe.futures
-        return LabelClips(sequences, data, count, 0, True, True, seed, length, instances=recipe.needs_instances)
-    frames = config.kind == "structure" and config.space == "rgb"
-    model = config.motion_model if config.kind == "structure" else None
-    return LabelClips(sequences, data, recipe.context, recipe.futures, config.needs_flows, frames, seed, length, model)
 
 
 def check_frames(sequences: Many[LabelledSequence], why: str) -> None:
