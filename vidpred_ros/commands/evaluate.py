@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,12 +13,14 @@ from vidpred_ros.commands.common import (
     DEFAULT_MODEL,
     DEFAULT_SEGMENTER,
     DEFAULT_STRUCTURE,
+    ContextLabels,
     EngineOption,
     ModelOption,
     SourceArgument,
     StepsOption,
     TopicOption,
     command_line,
+    context_of,
     print_files,
     print_label_scores,
     print_scores,
@@ -29,13 +30,6 @@ from vidpred_ros.errors import ConfigError
 
 if TYPE_CHECKING:
     from vidpred_ros.evaluation.label_trials import StructureLane
-
-
-class ContextLabels(str, Enum):
-    """Whose label maps a structure model gets to see."""
-
-    segmenter = "segmenter"
-    source = "source"
 
 
 def evaluate(
@@ -116,7 +110,7 @@ def evaluate(
             steps,
             samples=draws,
             period_s=period_s,
-            context="source" if context_labels is ContextLabels.source else "segmenter",
+            context=context_of(context_labels),
             class_table=classes,
         )
 

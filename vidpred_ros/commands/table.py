@@ -10,7 +10,16 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from vidpred_ros.commands.common import EngineOption, StepsOption, command_line, frames_bar, print_files
+from vidpred_ros.commands.common import (
+    DEFAULT_SEGMENTER,
+    ContextLabels,
+    EngineOption,
+    StepsOption,
+    command_line,
+    context_of,
+    frames_bar,
+    print_files,
+)
 
 
 def table(
@@ -37,8 +46,18 @@ def table(
     out: Annotated[Path, typer.Option("--out", "-o", help="folder for the table and what is kept")] = Path("out/table"),
     steps: StepsOption = 5,
     engine: EngineOption = None,
-    samples: Annotated[int, typer.Option("--samples", min=0, help="draws of stochastic models; 0: none")] = 20,
+    samples: Annotated[int, typer.Option("--samples", min=0, help="draws of stochastic models (of label maps 8 at most); 0: none")] = 20,
     seed: Annotated[int, typer.Option("--seed", min=0, help="of these draws")] = 0,
+    segmenter: Annotated[str, typer.Option("--segmenter", help="of structure models: a released one, or .onnx")] = DEFAULT_SEGMENTER,
+    classes: Annotated[
+        Path | None, typer.Option("--classes", help="class table (YAML) of an .onnx segmenter", show_default=False)
+    ] = None,
+    context_labels: Annotated[
+        ContextLabels, typer.Option("--context-labels", help="whose label maps structure models predict from")
+    ] = ContextLabels.segmenter,
+    period: Annotated[
+        float | None, typer.Option("--period", min=1e-3, help="seconds between label maps", show_default="the models' own")
+    ] = None,
     runs: Annotated[Path, typer.Option("--runs", help="where the runs of recipes are")] = Path("runs"),
     workers: Annotated[
         int | None, typer.Option("--workers", "-w", min=1, help="processes", show_default="one for each core")
@@ -54,6 +73,9 @@ def table(
     same weights, data and protocol are not measured again. A model that fails is named, the others go on, and the exit
     code is 1. With Ray, models and data lie under the same paths on every machine.
 
+    Structure models have a table of label maps: mIoU of all classes and of those that move, with copied labels, labels moved
+    by optical flow and the segmenter's own mIoU as the ceiling.
+
     Examples:
 
       vidpred table hrp_tree_w25 hrp_tree_w50 --data synthetic:seed=1,seconds=20
@@ -61,7 +83,10 @@ def table(
       vidpred table shouno_g_mae shouno_gan_vgg runs/svg/best.pt --data sequences/ --split val --out out/val
 
       vidpred table runs/shouno_gan_vgg --data caltech:/data/caltech --steps 10 --ray auto
+
+      vidpred table hvp_structure_slim --data sequences/ --split val --period 0.1765 --steps 3
     """
+    from vidpred_ros.evaluation.label_jobs import LabelSettings
     from vidpred_ros.evaluation.table_run import run_table
 
     console = Console()
@@ -86,6 +111,7 @@ def table(
             ray=ray,
             command=command,
             show=show,
+            labels=LabelSettings(segmenter, str(classes) if classes else None, context_of(context_labels), period),
         )
     _print(console, finished)
     print_files(console, out, "table.json", "table.csv", "table.png", "table.md")
@@ -102,19 +128,22 @@ def _print(console: Console, finished: Any) -> None:
     from rich import box
     from rich.table import Table as Grid
 
-    from vidpred_ros.evaluation.table_files import DIGITS, TITLES
+    from vidpred_ros.evaluation import label_table_files, table_files
+    from vidpred_ros.evaluation.label_scores import LABEL_METRICS
     from vidpred_ros.metrics import HEADLINE
 
+    of_labels = any((finished.steps[0], "miou") in row.cells for row in finished.rows)
+    metrics, files = (LABEL_METRICS, label_table_files) if of_labels else (HEADLINE, table_files)
     grid = Grid(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     grid.add_column("", no_wrap=True)
-    columns = [(metric, step) for metric in HEADLINE for step in dict.fromkeys((finished.steps[0], finished.steps[-1]))]
+    columns = [(metric, step) for metric in metrics for step in dict.fromkeys((finished.steps[0], finished.steps[-1]))]
     for metric, step in columns:
-        grid.add_column(f"{TITLES[metric]}\nt+{step}", justify="right", no_wrap=True)
+        grid.add_column(f"{files.TITLES[metric]}\nt+{step}", justify="right", no_wrap=True)
     for row in finished.rows:
         cells = []
         for metric, step in columns:
             cell = row.cells.get((step, metric))
-            text = "n/a" if cell is None else f"{cell.mean:.{DIGITS[metric]}f}"
+            text = "n/a" if cell is None else f"{cell.mean:.{files.DIGITS[metric]}f}"
             cells.append(f"[bold green]{text}[/]" if row.name in finished.best(step, metric) else text)
         grid.add_row(escape(row.name), *cells)
     console.print(f"\n{len(finished.sequences)} sequences: {', '.join(finished.sequences)}", highlight=False, soft_wrap=True)

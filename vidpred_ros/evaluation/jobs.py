@@ -45,6 +45,15 @@ class Job:
     seed: int = 0
 
     @property
+    def definitions(self) -> Mapping[str, str]:
+        """What is measured, in words: other words are other numbers."""
+        return DEFINITIONS
+
+    def run(self, command: str) -> dict[str, Any]:
+        """The result; see ``run_job``."""
+        return run_job(self, command)
+
+    @property
     def key(self) -> str:
         """sha256 (hex) of all that decides the numbers: weights, data and protocol."""
         decides = asdict(self)
@@ -54,7 +63,7 @@ class Job:
             del decides["model"]  # the weights say more than where they lie
         if not self.samples:
             del decides["seed"]  # nothing is drawn
-        decides |= {"metrics": DEFINITIONS, "version": RESULT_VERSION}
+        decides |= {"metrics": self.definitions, "version": RESULT_VERSION}
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -107,9 +116,9 @@ def run_job(job: Job, command: str = "") -> dict[str, Any]:
 
 
 def attempt(job: Job, command: str = "") -> dict[str, Any]:
-    """``run_job``, or {"error": what went wrong}: one failure must not end the others, wherever they run."""
+    """The job's result, or {"error": what went wrong}: one failure must not end the others, wherever they run."""
     try:
-        return run_job(job, command)
+        return job.run(command)
     except VidpredError as error:
         return {"error": str(error)}
     except Exception as error:  # noqa: BLE001 - whatever it is, it is this job's and is reported as its result

@@ -20,8 +20,9 @@ from vidpred_ros.evaluation.filmstrip import (
     enlarge,
     font,
 )
-from vidpred_ros.evaluation.label_scores import CEILING, LabelScore
+from vidpred_ros.evaluation.label_scores import LabelScore
 from vidpred_ros.evaluation.label_trials import LabelTrial
+from vidpred_ros.evaluation.methods import CEILING
 from vidpred_ros.preprocess import resize
 from vidpred_ros.semantics import CLASS_NAMES, IGNORE, PALETTE, colorize
 

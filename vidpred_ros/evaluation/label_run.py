@@ -94,7 +94,7 @@ def write_labels(
     strips = _draw(make_trials, methods, measured, lane.predictor.model_id)
     if "median" in strips:
         cv2.imwrite(str(out / "labels.png"), cv2.cvtColor(strips["median"], cv2.COLOR_RGB2BGR))
-    return LabelResults(label_horizons(measured), _about(lane, measured, truth, kind, scored), strips)
+    return LabelResults(label_horizons(measured), about_labels(lane, measured, truth, kind, scored), strips)
 
 
 def _panels(trial: LabelTrial, predicted: NDArray[np.uint8], step: int) -> list[NDArray[np.uint8]]:
@@ -117,7 +117,7 @@ def _draw(
     return strips
 
 
-def _about(lane: StructureLane, measured: LabelMeasured, truth: Origin, kind: LabelKind | None, scored: str) -> dict[str, Any]:
+def about_labels(lane: StructureLane, measured: LabelMeasured, truth: Origin, kind: LabelKind | None, scored: str) -> dict[str, Any]:
     predictor = lane.predictor
     return {
         "model": predictor.model_id,

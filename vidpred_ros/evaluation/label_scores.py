@@ -12,13 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidpred_ros.evaluation.label_trials import LabelTrial, StructureLane
-from vidpred_ros.evaluation.methods import sees_the_truth
+from vidpred_ros.evaluation.methods import CEILING, sees_the_truth
 from vidpred_ros.metrics.segmentation import LABEL_DEFINITIONS, ConfusionMatrix
 from vidpred_ros.semantics import CLASS_NAMES, MOVING
 
 LABEL_METRICS = tuple(LABEL_DEFINITIONS)
-#: The method that every other one is measured by: the segmenter on the true future frame.
-CEILING = "segmenter"
 REASONS = {
     "miou": "no label map of this step has a class to score",
     "miou_moving": "no class that moves by itself occurs in the truth: " + ", ".join(CLASS_NAMES[c] for c in MOVING),
@@ -171,11 +169,11 @@ def _percent(value: float | None, whole: float | None) -> float | None:
 
 
 def best_label_method(methods: Mapping[str, Mapping[str, Any]], metric: str) -> str | None:
-    """The method that wins this metric: the predictor has to win, not to tie; the ceiling and what saw the truth cannot."""
+    """The method that wins this metric: the predictor has to win, not to tie; what sees the truth cannot."""
     values = {
         name: one[metric]
         for name, one in reversed(list(methods.items()))
-        if one.get(metric) is not None and name != CEILING and not sees_the_truth(name)
+        if one.get(metric) is not None and not sees_the_truth(name)
     }
     return max(values, key=values.__getitem__) if values else None
 

@@ -9,7 +9,7 @@ from typing import Any
 from vidpred_ros.evaluation import plots
 from vidpred_ros.evaluation.label_run import LabelResults
 from vidpred_ros.evaluation.label_scores import LABEL_METRICS, best_label_method
-from vidpred_ros.evaluation.methods import sees_the_truth
+from vidpred_ros.evaluation.methods import CEILING, sees_the_truth
 from vidpred_ros.evaluation.pages import data_uri, render
 from vidpred_ros.semantics import CLASS_NAMES, PALETTE
 
@@ -36,7 +36,7 @@ def label_section(labels: LabelResults) -> dict[str, Any]:
         "horizons": horizons,
         "methods": methods,
         "names": names,
-        "oracles": [names[method] for method in methods if sees_the_truth(method)],
+        "oracles": [names[method] for method in methods if sees_the_truth(method) and method != CEILING],
         "metrics": list(TITLES.items()),
         "wins": {(h["step"], metric): best_label_method(h["methods"], metric) for h in horizons for metric in LABEL_METRICS},
         "cell": label_cell,

@@ -125,15 +125,15 @@ def _main_table(table: Table) -> str:
 
 
 def _columns(table: Table, first: str, columns: Sequence[tuple[str, Callable[[Row], str]]]) -> str:
-    return _grid([first, *(title for title, _ in columns)], [[_name(r), *(cell(r) for _, cell in columns)] for r in table.rows])
+    return grid([first, *(title for title, _ in columns)], [[table_name(r), *(cell(r) for _, cell in columns)] for r in table.rows])
 
 
-def _grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     align = [":--", *["--:"] * (len(head) - 1)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, align, *rows))
 
 
-def _name(row: Row) -> str:
+def table_name(row: Row) -> str:
     return row.name + ("" if row.complete else " †") + (" ‡" if sees_the_truth(row.method) else "")
 
 
@@ -183,7 +183,7 @@ def _by_sequence(table: Table, step: int) -> str:
             texts = ("n/a" if v is None else f"{v:.{DIGITS[m]}f}" for m, v in zip(HEADLINE, values, strict=True))
             cells.append(" / ".join(texts))
         rows.append([sequence, str(_protocol(table, sequence)["windows"]), *cells])
-    return _grid([f"t+{step}", "Windows", *map(_name, table.rows)], rows)
+    return grid([f"t+{step}", "Windows", *map(table_name, table.rows)], rows)
 
 
 def _moving_shares(table: Table) -> str:
@@ -205,7 +205,7 @@ def _by_motion(breakdown: Mapping[str, Any]) -> str:
         "LPIPS of the next frame, over the windows of all sequences together; motion is the LPIPS between the last frame and "
         "the next: 0 is a scene that stands still."
     )
-    return f"{text}\n\n{_grid(['Motion', 'Windows', *names], rows)}"
+    return f"{text}\n\n{grid(['Motion', 'Windows', *names], rows)}"
 
 
 def _notes(table: Table, cards: Mapping[str, ModelCard]) -> str:
@@ -221,12 +221,8 @@ def _notes(table: Table, cards: Mapping[str, ModelCard]) -> str:
     notes += [f"{text[0].upper()}{text[1:]}." for metric, text in DEFINITIONS.items() if metric not in MOVING]
     notes.append(f"Moving areas: the same metrics {MASKED}.")
     for name, card in cards.items():
-        mine = [result for (model, _), result in table.results.items() if model == name]
-        if mine:
-            what = f"{card.network.kind}, {card.parameters / 1e6:.1f} M parameters, {card.training.steps} updates of recipe "
-            what += f"{card.training.recipe} (seed {card.training.seed}) on {_training_data(card.training.data)}"
-            engines = ", ".join(sorted({result["engine"] for result in mine}))
-            notes.append(f"`{name}`: {what}; engine {engines}; weights `{card.weights_sha256[:16]}`.")
+        if any(model == name for model, _ in table.results):
+            notes.append(model_note(table, name, card))
     drawn = next((r["protocol"] for r in results if r["protocol"]["samples"]), None)
     if drawn:
         notes.append(
@@ -238,9 +234,17 @@ def _notes(table: Table, cards: Mapping[str, ModelCard]) -> str:
     if table.failed:
         lines = [f"{model} on {sequence}: {error}" for (model, sequence), error in table.failed.items()]
         notes += [f"† Failed, and so not compared: {line}" for line in lines]
-    notes += [f"Host: {text}." for text in dict.fromkeys(_host_note(result["host"]) for result in results)]
+    notes += [f"Host: {text}." for text in dict.fromkeys(host_note(result["host"]) for result in results)]
     notes.append(f"Command: `{table.command}`")
     return "\n".join(f"- {note}" for note in notes)
+
+
+def model_note(table: Table, name: str, card: ModelCard) -> str:
+    """What a row's model is, and on which engines it ran."""
+    what = f"{card.network.kind}, {card.parameters / 1e6:.1f} M parameters, {card.training.steps} updates of recipe "
+    what += f"{card.training.recipe} (seed {card.training.seed}) on {_training_data(card.training.data)}"
+    engines = ", ".join(sorted({result["engine"] for (model, _), result in table.results.items() if model == name}))
+    return f"`{name}`: {what}; engine {engines}; weights `{card.weights_sha256[:16]}`."
 
 
 def _training_data(sources: Sequence[str]) -> str:
@@ -259,7 +263,7 @@ def _data_note(table: Table, sequence: str) -> str:
     return f"{text}, sha256 `{result['data_sha256'][:16]}`"
 
 
-def _host_note(host: Mapping[str, Any]) -> str:
+def host_note(host: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{p} {host['versions'][p]}" for p in VERSIONS if p in host["versions"])
     return f"{host['cpu']}, {host['system']}, Python {host['versions']['python']}, {versions}"
 

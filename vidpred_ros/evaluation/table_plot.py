@@ -15,7 +15,7 @@ from vidpred_ros.evaluation.plots import STYLE, tidy
 from vidpred_ros.evaluation.table import Row, Table
 from vidpred_ros.metrics import HEADLINE, LOWER_IS_BETTER
 
-AXES = {"ssim": "SSIM", "psnr": "PSNR, dB", "lpips": "LPIPS"}
+AXES = {"ssim": "SSIM", "psnr": "PSNR, dB", "lpips": "LPIPS", "miou": "mIoU", "miou_moving": "mIoU of what moves"}
 #: Okabe and Ito's colours, which the colour-blind can tell apart, without their yellow; then the same ones dashed.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 BASELINES = {"copy_last": "#9ca3af", "optical_flow": "#52525b"}
@@ -23,12 +23,12 @@ BASELINES = {"copy_last": "#9ca3af", "optical_flow": "#52525b"}
 
 def write_plots(table: Table, bins: Sequence[Mapping[str, Any]] | None, out: Path) -> None:
     """Both files. ``bins``: the motion bins of the table's content, None where there are none."""
-    styles = _styles(table.rows)
+    styles = row_styles(table.rows)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(14, 5.2 + 0.32 * len(table.rows)), layout="constrained")
         above, below = figure.subplots(2, 3, height_ratios=[1, 0.35 + 0.08 * len(table.rows)])
         for axes, metric in zip(above, HEADLINE, strict=True):
-            _by_horizon(axes, table, metric, styles)
+            by_horizon(axes, table, metric, styles)
         for axes, step in zip(below, (table.steps[0], table.steps[-1]), strict=False):
             _by_sequence(axes, table, step, styles)
         _by_motion(below[2], table, bins, styles)
@@ -38,14 +38,14 @@ def write_plots(table: Table, bins: Sequence[Mapping[str, Any]] | None, out: Pat
         figure.savefig(out / "table.svg", metadata={"Date": None})
 
 
-def _styles(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
+def row_styles(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
     """How each row is drawn wherever it is drawn."""
     styles: dict[str, dict[str, Any]] = {}
-    others = [row for row in rows if row.model not in BASELINES]
+    others = [row for row in rows if row.name not in BASELINES]
     models = list(dict.fromkeys(row.model for row in others))
     for row in rows:
-        if row.model in BASELINES:
-            styles[row.name] = {"color": BASELINES[row.model], "linestyle": "-", "zorder": 2}
+        if row.name in BASELINES:
+            styles[row.name] = {"color": BASELINES[row.name], "linestyle": "-", "zorder": 2}
             continue
         index = models.index(row.model)
         dashes = ":" if sees_the_truth(row.method) else ("-", "--", "-.")[index // len(COLOURS) % 3]
@@ -53,7 +53,7 @@ def _styles(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
     return styles
 
 
-def _by_horizon(axes: Axes, table: Table, metric: str, styles: Mapping[str, dict[str, Any]]) -> None:
+def by_horizon(axes: Axes, table: Table, metric: str, styles: Mapping[str, dict[str, Any]]) -> None:
     """Means over the sequences, a line for each row."""
     tidy(axes)
     for row in table.rows:

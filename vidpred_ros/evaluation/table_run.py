@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,10 @@ from typing import Any
 from vidpred_ros.errors import ConfigError, VidpredError
 from vidpred_ros.evaluation.entries import Entry, find_entry, find_sequences
 from vidpred_ros.evaluation.jobs import Job, keep, kept
+from vidpred_ros.evaluation.label_jobs import LabelJob, LabelSettings
+from vidpred_ros.evaluation.label_table import make_label_table
+from vidpred_ros.evaluation.label_table_files import write_label_table
+from vidpred_ros.evaluation.lanes import SAMPLES, STRUCTURE_KINDS
 from vidpred_ros.evaluation.table import Table, make_table
 from vidpred_ros.evaluation.table_files import write_table
 from vidpred_ros.evaluation.workers import in_processes, on_ray
@@ -37,8 +41,12 @@ def run_table(
     ray: str | None,
     command: str,
     show: Callable[[int, int, str], None],
+    labels: LabelSettings | None = None,
 ) -> Table:
     """Measure what is not known yet, write the table into ``out`` and return it.
+
+    Models of label maps make a table of label maps (``label_table``), measured as ``labels`` says; they and models of frames
+    do not stand in one table.
 
     ``show`` gets the frames that are done, those that there are, and what was done last. Raises VidpredError where there
     is nothing to make a table of.
@@ -46,16 +54,26 @@ def run_table(
     sources, left_out = find_sequences(list(data), split)
     failed: dict[tuple[str, str], str] = {}
     entries = _entries(models, runs, failed)
-    jobs = _jobs(entries, sources, engine, steps, samples, seed)
+    of_labels = labels is not None and any(_of_labels(entry) for entry in entries)
+    if labels is not None and of_labels:
+        jobs = _label_jobs(entries, sources, engine, steps, samples, labels)
+    else:
+        jobs = _jobs(entries, sources, engine, steps, samples, seed)
     results, errors = _measure(jobs, out / "results", workers, ray, command, show)
     failed |= errors
-    rows = list(dict.fromkeys([*BASELINES, *(entry.row for entry in entries)]))
-    table = make_table(rows, list(sources), results, failed, left_out, steps, command)
+    rows = list(dict.fromkeys([*([] if of_labels else BASELINES), *(entry.row for entry in entries)]))
+    make = make_label_table if of_labels else make_table
+    table = make(rows, list(sources), results, failed, left_out, steps, command)
     if not table.rows:
         why = [*(f"{m} on {s}: {e}" for (m, s), e in failed.items()), *table.left_out.values()]
         raise VidpredError(f"nothing could be measured: {'; '.join(why)}")
-    write_table(table, {entry.row: entry.card for entry in entries}, out)
+    cards = {entry.row: entry.card for entry in entries}
+    (write_label_table if of_labels else write_table)(table, cards, out)
     return table
+
+
+def _of_labels(entry: Entry) -> bool:
+    return entry.card.network.kind in STRUCTURE_KINDS
 
 
 def _entries(models: Sequence[str], runs: Path, failed: dict[tuple[str, str], str]) -> list[Entry]:
@@ -79,6 +97,8 @@ def _check(entry: Entry, others: Sequence[Entry]) -> None:
     if entry.row in [*BASELINES, *(other.row for other in others)]:
         raise ConfigError(f"the table has a row {entry.row} already ({entry.folder}); give one of them another name")
     for first in others[:1]:
+        if _of_labels(entry) != _of_labels(first):
+            raise ConfigError(f"{entry.row} and {first.row}: frames and label maps do not go into one table")
         if (entry.card.size, entry.card.period) != (first.card.size, first.card.period):
             raise ConfigError(
                 f"{_geometry(entry)} cannot be compared with {_geometry(first)} of {first.row}: give it a table of its own"
@@ -107,8 +127,30 @@ def _jobs(
     return dict(sorted(jobs.items(), key=lambda item: -item[0].frames))
 
 
+def _label_jobs(
+    entries: Sequence[Entry],
+    sources: dict[str, Source],
+    engine: str | None,
+    steps: int,
+    samples: int,
+    labels: LabelSettings,
+) -> dict[Job, str]:
+    """As ``_jobs``; the baselines and the ceiling are part of every job, and the best is of the forecast's own draws."""
+    eyes = labels.segmenter_sha256()
+    jobs: dict[Job, str] = {}
+    for name, source in sources.items():
+        data = source.fingerprint()
+        for entry in entries:
+            card, period = entry.card, labels.period_s or entry.card.period
+            what = (entry.row, str(entry.folder.resolve()), card.weights_sha256, card.size, period, source.name, data, len(source))
+            draws = min(samples, SAMPLES) if card.network.noise_channels else 0
+            job = LabelJob(*what, engine, steps, draws, 0, labels.segmenter, eyes, labels.class_table, labels.context)
+            jobs[job] = name
+    return dict(sorted(jobs.items(), key=lambda item: -item[0].frames))
+
+
 def _measure(
-    jobs: dict[Job, str],
+    jobs: Mapping[Job, str],
     folder: Path,
     workers: int,
     ray: str | None,
