@@ -134,14 +134,18 @@ def test_a_forecast_from_kept_encodings_is_the_forecast(settings: dict[str, Any]
     assert whole.shape == (4, 3, net.config.channels, *SIZE)
     kept = [net.encode(window[:, t], at(moved, t), at(flows, t)) for t in range(CONTEXT)]
     last = CONTEXT - 1
-    rest = window[:, last], None if moved is None else moved[:, last:], at(flows, last), 3
-    assert torch.equal(net.forecast(kept, *rest, many), whole)
+    rest = None if moved is None else moved[:, last:], at(flows, last), 3
+
+    def forecast(encodings: list[Encoding], noise: Tensor) -> Tensor:
+        return torch.stack(net.roll_out(encodings, *rest, noise), dim=1)
+
+    assert torch.equal(forecast(kept, many), whole)
     # of the older maps only the codes are needed
     codes = [Encoding(e.code, []) for e in kept[:-1]] + kept[-1:]
-    assert torch.equal(net.forecast(codes, *rest, many), whole)
+    assert torch.equal(forecast(codes, many), whole)
     if net.config.form == "svg":  # N futures at once are N futures
         for i in range(4):
-            assert torch.allclose(net.forecast(kept, *rest, many[i : i + 1])[0], whole[i], atol=1e-5)
+            assert torch.allclose(forecast(kept, many[i : i + 1])[0], whole[i], atol=1e-5)
         assert (whole[0] - whole[1]).abs().max() > 1e-3
     else:
         assert torch.allclose(whole, whole[:1].expand_as(whole), atol=1e-5)
@@ -360,7 +364,7 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="more than the context"):
         plain.teach(window, None, None)
     with pytest.raises(ValueError, match="encodings"):
-        plain.forecast([plain.encode(window[:, 0])], window[:, 0], None, None, 2)
+        plain.roll_out([plain.encode(window[:, 0])], None, None, 2)
     with pytest.raises(ValidationError, match="no multiple of scale"):
         StructureConfig(kind="structure", size=(72, 128), scale=16)
     with pytest.raises(ValidationError, match="moves label maps"):

@@ -135,9 +135,7 @@ class ConvLstm(nn.Module):
         super().__init__()
         self.hidden = hidden
         self.gates = nn.Conv2d(inputs + hidden, 4 * hidden, 3, padding=1)
-        with torch.no_grad():
-            assert self.gates.bias is not None
-            self.gates.bias[hidden : 2 * hidden] = 1.0
+        nn.init.ones_(self.gates.bias[hidden : 2 * hidden])  # type: ignore[index]
 
     def forward(self, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         i, f, o, new = self.gates(torch.cat([x, h.to(x.dtype)], dim=1)).float().chunk(4, dim=1)
@@ -155,7 +153,7 @@ class GaussianLstm(nn.Module):
 
     def start(self, code: Tensor) -> list[Tensor]:
         """The state before the first map, for codes like ``code``."""
-        return [_zeros(code, self.cell.hidden)] * 2
+        return [code.new_zeros(len(code), self.cell.hidden, *code.shape[2:])] * 2
 
     def forward(self, code: Tensor, state: list[Tensor]) -> tuple[Gaussian, list[Tensor]]:
         h, c = self.cell(code, *state)
@@ -173,7 +171,7 @@ class Predictor(nn.Module):
         self.out = convolutions(hidden, code)
 
     def start(self, code: Tensor) -> list[Tensor]:
-        return [_zeros(code, self.hidden)] * 4
+        return [code.new_zeros(len(code), self.hidden, *code.shape[2:])] * 4
 
     def forward(self, code: Tensor, z: Tensor | None, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         x, after = code if z is None else torch.cat([code, z.to(code.dtype)], dim=1), []
@@ -223,9 +221,8 @@ class StructureGenerator(nn.Module):
             self.predictor = Predictor(code, code if stochastic else 0, hidden)
         self.scale = nn.Parameter(torch.full((config.channels,), SCALE)) if moves else None
         if moves:
-            nn.init.zeros_(self.decoder.out.weight)
-            assert self.decoder.out.bias is not None
-            nn.init.zeros_(self.decoder.out.bias)
+            for parameter in self.decoder.out.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(
         self, labels: Tensor, moved: Tensor | None, flows: Tensor | None, steps: int, noise: Tensor | None = None
@@ -238,33 +235,22 @@ class StructureGenerator(nn.Module):
         """
         last = self.config.context - 1
         self._check(labels, moved, flows, self.config.context, last + steps)
-        encodings = []
-        for t in range(last + 1):
-            encodings.append(self.encode(labels[:, t], _at(moved, t), _at(flows, t)))
+        encodings = [self.encode(labels[:, t], _at(moved, t), _at(flows, t)) for t in range(last + 1)]
         guesses = None if moved is None else moved[:, last:]
-        return self.forecast(encodings, labels[:, last], guesses, _at(flows, last), steps, noise)
+        return torch.stack(self.roll_out(encodings, guesses, _at(flows, last), steps, noise), dim=1)
 
     def encode(self, labels: Tensor, moved: Tensor | None = None, flow: Tensor | None = None) -> Encoding:
         """The encoding of one map (B, H, W); with a motion prior its ``moved`` (B, H, W) and ``flow`` (B, 2, H, W)."""
         return self.encoder(self._observed(labels), self._guess(moved, flow))
 
-    def forecast(
-        self,
-        encodings: list[Encoding],
-        labels: Tensor,
-        moved: Tensor | None,
-        flow: Tensor | None,
-        steps: int,
-        noise: Tensor | None = None,
-    ) -> Tensor:
-        """``forward`` from the encodings of the context (only the last one's skips are looked at), ``moved`` (B, K, H, W)
-        and ``flow`` (B, 2, H, W) of the last frame. ``labels``, the last map itself, is in none of today's forms looked at."""
-        return torch.stack(self.roll_out(encodings, moved, flow, steps, noise), dim=1)
-
     def roll_out(
         self, encodings: list[Encoding], moved: Tensor | None, flow: Tensor | None, steps: int, noise: Tensor | None = None
     ) -> list[Tensor]:
-        """The logits of each step, (B, C, H, W) or with ``noise`` (N, K, ...) and one context (N, C, H, W)."""
+        """``forward`` from the encodings of the context, of which only the last one's skips are looked at.
+
+        ``moved`` (B, K, H, W) and ``flow`` (B, 2, H, W) are those of the last map. The logits of each step, (B, C, H, W) or
+        with ``noise`` (N, K, ...) and one context (N, C, H, W).
+        """
         code, skips = encodings[-1]
         count = len(code) if noise is None else len(noise)
         wanted = (count, steps, *self.config.noise_shape)
@@ -336,8 +322,6 @@ class StructureGenerator(nn.Module):
             logits = self.decode(torch.cat(made), below, guess).unflatten(0, (length - 1, -1)).transpose(0, 1)
         else:
             logits = torch.stack(made, dim=1)
-        if not foretold:
-            return Taught(logits, None, None)
         return Taught(logits, _stacked(inferred[first:]), _stacked(foretold))
 
     def one_hot(self, labels: Tensor) -> Tensor:
@@ -384,7 +368,7 @@ class StructureGenerator(nn.Module):
     def _check(self, labels: Tensor, moved: Tensor | None, flows: Tensor | None, length: int, guesses: int) -> None:
         config = self.config
         channels = (config.channels,) if labels.is_floating_point() else ()
-        if labels.is_floating_point() and config.space == "labels" or not channels and config.space == "rgb":
+        if config.space == ("labels" if channels else "rgb"):
             raise ValueError(f"space {config.space!r} does not take maps of {labels.dtype}")
         wanted = {"maps": (length, *channels, *config.size)}
         found = {"maps": tuple(labels.shape[1:])}
@@ -404,14 +388,12 @@ def _at(maps: Tensor | None, t: int) -> Tensor | None:
     return None if maps is None else maps[:, t]
 
 
-def _zeros(code: Tensor, channels: int) -> Tensor:
-    return torch.zeros(len(code), channels, *code.shape[2:], device=code.device)
-
-
 def _expanded(tensors: list[Tensor], count: int) -> list[Tensor]:
     return [t.expand(count, *t.shape[1:]) for t in tensors]
 
 
-def _stacked(gaussians: list[Gaussian]) -> Gaussian:
+def _stacked(gaussians: list[Gaussian]) -> Gaussian | None:
+    if not gaussians:
+        return None
     means, log_variances = zip(*gaussians, strict=True)
     return torch.stack(means, dim=1), torch.stack(log_variances, dim=1)

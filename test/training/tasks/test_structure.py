@@ -65,6 +65,17 @@ def test_a_closed_loop_learns_the_futures_alone() -> None:
     assert losses.keys() == {"nll"} and torch.allclose(losses["nll"], FUTURES * nll, rtol=1e-4)
 
 
+def test_rare_classes_weigh_more() -> None:
+    made, batch = task({"form": "lstm"}, closed=True, rare=1.2), clips(False)
+    losses = made.losses("generator", batch, np.random.default_rng(0), False)
+    logits = made.network(batch["labels"][:, :CONTEXT], None, None, FUTURES)
+    true = batch["labels"][:, CONTEXT:].long()
+    known = true[true != 255]
+    weights = torch.tensor([1 / np.log(1.2 + (known == c).float().mean().item()) for c in range(19)], dtype=torch.float32)
+    nll = cross_entropy(logits.movedim(2, 1), true, weights, ignore_index=255)
+    assert torch.allclose(losses["nll"], FUTURES * nll, rtol=1e-4)
+
+
 def test_frames_are_learnt_by_their_squared_error() -> None:
     made = task({"space": "rgb", "form": "lstm"})
     frames = torch.rand(2, CONTEXT + FUTURES, 3, *SIZE)
