@@ -1,4 +1,8 @@
+import os
+import sys
 import threading
+
+import pytest
 
 from vidpred_ros.nodes.worker import Worker
 
@@ -42,3 +46,21 @@ def test_clear_drops_the_waiting_job_and_stop_lets_the_one_at_hand_finish() -> N
     threading.Timer(0.05, go_on.set).start()
     worker.stop()
     assert worked == [1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux only")
+def test_a_nice_worker_gives_way_and_leaves_the_others_alone() -> None:
+    found: list[int] = []
+    done = threading.Event()
+
+    def work(job: str) -> None:
+        found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        done.set()
+
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    worker: Worker[str] = Worker(work, niceness=19)
+    worker.submit("job")
+    assert done.wait(10)
+    worker.stop()
+    assert found == [19]
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before < 19

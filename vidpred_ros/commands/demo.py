@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Annotated
 
@@ -11,12 +13,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from vidpred_ros.commands.common import (
     DEFAULT_MODEL,
+    DEFAULT_SEGMENTER,
+    DEFAULT_STRUCTURE,
     EngineOption,
     ModelOption,
     StepsOption,
     TopicOption,
     command_line,
     print_files,
+    print_label_scores,
     print_scores,
 )
 
@@ -37,12 +42,19 @@ def demo(
     steps: StepsOption = 5,
     out: Annotated[Path, typer.Option("--out", "-o", help="folder for the report")] = Path("out/demo"),
     topic: TopicOption = None,
+    structure: Annotated[
+        bool | None,
+        typer.Option("--structure/--no-structure", help="predict label maps too", show_default="where this machine can"),
+    ] = None,
+    structure_model: Annotated[str, typer.Option("--structure-model", help="the model of label maps")] = DEFAULT_STRUCTURE,
+    segmenter: Annotated[str, typer.Option("--segmenter", help="of its label maps")] = DEFAULT_SEGMENTER,
 ) -> None:
     """Run a camera, the predictor and an evaluation subscriber as three processes in a real ROS 2 graph, in real time.
 
     Ends with the scores of what the predictor published, how long each frame took, and how many were lost between the
-    nodes. Writes report.html, filmstrip.png, forecast.mp4, metrics.json, the recording and the nodes' logs into --out.
-    Needs ROS 2: a sourced installation, or the wheels that `make demo` installs.
+    nodes. Writes report.html, filmstrip.png, forecast.mp4, metrics.json, the recording and the nodes' logs into --out, and
+    with label maps label_scores.csv, labels.png and labels.mp4. Needs ROS 2: a sourced installation, or the wheels that
+    `make demo` installs.
 
     Examples:
 
@@ -52,9 +64,14 @@ def demo(
     """
     from vidpred_ros.evaluation.demo import report_demo
     from vidpred_ros.nodes.demo import run_demo_graph
+    from vidpred_ros.segmenters import make_segmenter
     from vidpred_ros.sources import open_source
 
     console = Console()
+    why_not = why_no_structure(structure_model, segmenter) if structure is None else "" if structure else "--no-structure"
+    if why_not and structure is None:
+        console.print(f"label maps are left out: {why_not}", highlight=False, soft_wrap=True)
+    lane = None if why_not else {"structure_model": structure_model, "segmenter": segmenter}
     source = source or f"synthetic:seed=1,seconds={seconds:g}"
     drive = open_source(source, topic=topic)
     columns = (
@@ -69,10 +86,31 @@ def demo(
             text = "camera, predictor and evaluation are running" if done > 0 else "starting the nodes"
             progress.update(task, completed=done, total=total, description=text)
 
-        recording = run_demo_graph(source, model, engine, steps, seconds, out, show, topic)
-    with console.status("scoring what was predicted and writing the report"):
-        results = report_demo(drive, recording, model, out, command_line())
+        recording = run_demo_graph(source, model, engine, steps, seconds, out, show, topic, lane)
+    with console.status("scoring what was predicted and writing the report"), ExitStack() as opened:
+        eyes = opened.enter_context(closing(make_segmenter(segmenter, engine))) if lane else None
+        results = report_demo(drive, recording, model, out, command_line(), eyes, structure_model)
     print_scores(console, results)
+    if lane:
+        print_label_scores(console, results)
     for name, value in results["transport"].items():
         console.print(f"{name.replace('_', ' ')}: {value}", highlight=False)
-    print_files(console, out, "metrics.json", "forecast.mp4", "filmstrip.png", "report.html")
+    labels = ("labels.mp4", "labels.png") if lane else ()
+    print_files(console, out, "metrics.json", *labels, "forecast.mp4", "filmstrip.png", "report.html")
+
+
+def why_no_structure(structure_model: str, segmenter: str) -> str:
+    """Why the demo leaves label maps out on this machine unless it is told otherwise; empty if it does not."""
+    from vidpred_ros.errors import ModelError
+    from vidpred_ros.models import find_model
+    from vidpred_ros.predictors.label_baselines import LABEL_BASELINES
+
+    if len(os.sched_getaffinity(0)) < 2:
+        return "this machine has one CPU core, which the frames need (--structure asks for them all the same)"
+    try:
+        for name in (structure_model, segmenter):
+            if name not in LABEL_BASELINES and not name.endswith(".onnx"):
+                find_model(name)
+    except ModelError as error:
+        return str(error)
+    return ""

@@ -1,4 +1,4 @@
-"""The lane that predicts label maps from label maps of another node, instead of segmenting the camera's frames itself."""
+"""Lanes that predict label maps: from the camera's frames, or from label maps of another node."""
 
 from __future__ import annotations
 
@@ -36,7 +36,17 @@ class _Map:
     labels: NDArray[np.uint8]
 
 
-class LabelTopicLane(Lane):
+class LabelLane(Lane):
+    """Segments the camera's frames itself. Its thread gives way to that of the frames.
+
+    On two cores, hrp_tree_w25 beside hvp_structure_slim takes 40 ms for a forecast then, and 109 ms if both have the same
+    priority (34 ms alone); the label maps come as often either way.
+    """
+
+    niceness = 15
+
+
+class LabelTopicLane(LabelLane):
     """``take_labels`` for each label map, ``take`` for each camera image.
 
     A label map counts for the frame that is nearest in time, within half a period. A predictor without a motion prior does

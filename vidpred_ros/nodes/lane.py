@@ -69,6 +69,8 @@ class Lane:
     ``free`` frees the predictor and what it works with.
     """
 
+    niceness = 0
+
     def __init__(
         self, node: LifecycleNode, predictor: Predictor, outputs: LaneOutputs, free: Callable[[], None]
     ) -> None:
@@ -83,7 +85,7 @@ class Lane:
         """Begin to count and to predict."""
         self.counters = Counters()
         self._outputs.announce()
-        self._worker = Worker(self._work)
+        self._worker = Worker(self._work, self.niceness)
 
     def stop(self) -> None:
         """Let the forecast at hand finish and forget all frames."""

@@ -12,7 +12,7 @@ from rclpy.lifecycle import LifecycleNode
 from vidpred_ros.errors import ConfigError
 from vidpred_ros.nodes.frame_outputs import FrameOutputs
 from vidpred_ros.nodes.ground_output import GroundOutput
-from vidpred_ros.nodes.label_lane import LabelTopicLane
+from vidpred_ros.nodes.label_lane import LabelLane, LabelTopicLane
 from vidpred_ros.nodes.label_outputs import LabelOutputs
 from vidpred_ros.nodes.lane import Lane
 from vidpred_ros.nodes.messages import filmstrip
@@ -73,7 +73,7 @@ def label_lane(node: LifecycleNode, settings: dict[str, Any]) -> Lane:
     return (
         LabelTopicLane(node, predictor, outputs, free, table)
         if on_topic
-        else Lane(node, predictor, outputs, free)
+        else LabelLane(node, predictor, outputs, free)
     )
 
 

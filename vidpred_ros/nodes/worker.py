@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -10,10 +12,13 @@ Job = TypeVar("Job")
 
 
 class Worker(Generic[Job]):
-    """Calls ``work(job)`` in a thread of its own. One slot: a job that has not begun is replaced by a newer one."""
+    """Calls ``work(job)`` in a thread of its own. One slot: a job that has not begun is replaced by a newer one.
 
-    def __init__(self, work: Callable[[Job], None]) -> None:
-        self._work = work
+    ``niceness`` above 0 lets the threads of other workers go first where there are too few processors (Linux only).
+    """
+
+    def __init__(self, work: Callable[[Job], None], niceness: int = 0) -> None:
+        self._work, self._niceness = work, niceness
         self._slot: Job | None = None
         self._stopping = False
         self._changed = threading.Condition()
@@ -42,6 +47,10 @@ class Worker(Generic[Job]):
         self._thread.join()
 
     def _run(self) -> None:
+        if (
+            self._niceness and sys.platform == "linux"
+        ):  # where a priority is a thread's, and not its process's
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._niceness)
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._stopping or self._slot is not None)
