@@ -47,6 +47,29 @@ def test_the_recording_holds_what_was_sent_and_what_was_predicted(tmp_path: Path
     assert np.array_equal(load_recording(tmp_path / "recording").camera_frames, recording.camera_frames)
 
 
+def test_the_recording_of_a_structure_lane(tmp_path: Path, drive: str) -> None:
+    pytest.importorskip("torch", reason="needs torch to make a model")
+    from helpers.models import LABEL_SIZE, make_model
+
+    lane = {
+        "structure_model": str(make_model(tmp_path / "models", "tiny_structure", "structure")),
+        "segmenter": str(make_model(tmp_path / "models", "tiny_segmenter", "segmenter")),
+        "samples": 2,
+    }
+    recording = run_demo_graph(drive, "copy_last", "torch", 2, 5.0, tmp_path / "out", structure=lane)
+    labels, summary = recording.labels, recording.summary["labels"]
+    assert labels is not None and len(labels.labels) >= 1
+    assert labels.labels.shape[1:] == (2, *LABEL_SIZE) and labels.labels.max() < 19
+    assert labels.uncertainty.shape == (len(labels.labels), *LABEL_SIZE) and labels.uncertainty.max() > 0
+    assert labels.occupancy.shape == (len(labels.labels), 3, *LABEL_SIZE)
+    assert set(labels.source_stamps_ns) <= set(recording.summary["sent_stamps_ns"])
+    assert (summary["model"], summary["samples"]) == ("tiny_structure", 2)
+    assert summary["forecasts"]["complete"] == len(labels.labels)
+    assert (summary["diagnostics"]["state"], summary["diagnostics"]["window"]) == ("active", "4 of 4")
+    again = load_recording(tmp_path / "out" / "recording").labels
+    assert again is not None and np.array_equal(again.labels, labels.labels)
+
+
 def test_a_node_that_cannot_start_is_an_error_with_its_last_words(tmp_path: Path, drive: str) -> None:
     with pytest.raises(VidpredError, match="the predictor node ended with exit code 1(.|\n)*no_such_model"):
         run_demo_graph(drive, "no_such_model", None, 2, 5.0, tmp_path)
