@@ -108,7 +108,9 @@ def _source(text: str, place: str, query: str, options: dict[str, str]) -> Recor
     if place.startswith("synthetic:") or not path.exists():
         opener()  # says what is wrong with it
         return Recording(text, partial(_drive, place), ())
-    files = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]
+    # frames/ may be a link (`vidpred label`), which rglob does not follow
+    inside = (Path(folder, name) for folder, _, names in os.walk(path, followlinks=True) for name in names)
+    files = sorted(inside) if path.is_dir() else [path]
     return Recording(text, opener, tuple(files), options=query)
 
 

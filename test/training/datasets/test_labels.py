@@ -145,3 +145,15 @@ def test_runs_hold_every_labelled_frame_once_and_no_other(there: list[bool]) -> 
     covered = [i for run in sequence.runs() for i in range(run.first, run.first + len(run))]
     assert covered == [i for i, one in enumerate(there) if one]
     assert all(b.first > a.first + len(a) for a, b in zip(sequence.runs(), sequence.runs()[1:], strict=False))
+
+
+def test_a_folder_that_links_to_its_frames(tmp_path: Path) -> None:
+    (tmp_path / "drive").mkdir()
+    write_images(tmp_path / "camera", ["0.png", "1.png"])
+    (tmp_path / "drive" / "frames").symlink_to(tmp_path / "camera")
+    write_maps(tmp_path / "drive" / "labels_pseudo", {"0": 3, "1": 4})
+    (first,) = open_labelled(str(tmp_path / "drive"), "train")
+    write_images(tmp_path / "camera", ["0.png"], first=40)
+    (changed,) = open_labelled(str(tmp_path / "drive"), "train")
+    assert first.frames is not None and changed.frames is not None
+    assert numbers(first.frames[:]) == [0, 1] and numbers(changed.frames[:]) == [40, 1] and ids(changed) == [3, 4]
