@@ -25,6 +25,7 @@ from rich.table import Table
 DEFAULT_MODEL = "hrp_tree_w25"
 DEFAULT_SEGMENTER = "segmenter_lite0"
 DEFAULT_STRUCTURE = "hvp_structure_slim"
+DEFAULT_PIXELS = "hvp_pixels_slim"
 
 SourceArgument = Annotated[
     str,

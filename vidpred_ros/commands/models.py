@@ -8,12 +8,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vidpred_ros.networks.config import FRAME_KINDS
-
-
 #: What each kind of network is for.
 MAKES = {
-    **dict.fromkeys(FRAME_KINDS, "future frames (--model)"),
+    "hierarchical": "future frames (--model)",
+    "multiscale": "future frames (--model)",
+    "stochastic": "future frames (--model)",
     "structure": "future label maps (--structure-model)",
     "s2s": "future label maps (--structure-model)",
     "segmenter": "label maps of frames (--segmenter)",
@@ -44,7 +43,7 @@ def models() -> None:
         grid.add_row("makes", MAKES[kind])
         seen = f"{card.window} {'label maps' if kind in ('structure', 's2s') else 'frames'} {card.period:g} s apart"
         grid.add_row("size", f"{card.size[1]}x{card.size[0]}" + (f", {seen}" if card.window > 1 else ""))
-        more = f", up to {steps} steps" if kind in (*FRAME_KINDS, "structure", "s2s") else ""
+        more = f", up to {steps} steps" if "future" in MAKES[kind] else ""
         grid.add_row("network", f"{kind}, {card.parameters / 1e6:.1f} M parameters{more}")
         grid.add_row("trained on", escape(", ".join(card.training.data)))
         grid.add_row("licence", escape(card.training.licence))

@@ -7,9 +7,7 @@ encoded once, and what is kept of the frames before it is their codes. All futur
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,26 +17,13 @@ from vidpred_ros.engines.base import Arrays, Engine
 from vidpred_ros.errors import ConfigError, ModelError
 from vidpred_ros.forecast import Forecast, Horizon
 from vidpred_ros.models import ReleasedModel, find_model
-from vidpred_ros.motion import DisFlow, carry_labels, gray, labels_along, move_labels
+from vidpred_ros.motion import move_labels
 from vidpred_ros.predictors.base import check_steps
 from vidpred_ros.predictors.foretold_motion import ForetoldMotion
-from vidpred_ros.predictors.history import Continuity
-from vidpred_ros.preprocess import crop_and_resize, crop_and_resize_labels
+from vidpred_ros.predictors.label_history import LabelHistory, Labels, Past
 from vidpred_ros.segmenters import Segmenter
 from vidpred_ros.semantics import CLASS_NAMES, OCCUPANTS
 from vidpred_ros.window import Window
-
-Labels = NDArray[np.uint8]
-
-
-@dataclass
-class Past:
-    """What is kept of a frame of the window."""
-
-    image: NDArray[np.uint8] | None  # H x W x 3 at the label size, where a motion prior looks at it
-    flow: NDArray[np.float32] | None  # H x W x 2
-    labels: Labels | None  # H x W; None for a frame before the context
-    code: NDArray[np.float32] | None = None  # of its label map and the guess that its own flow makes of the next
 
 
 class Structure:
@@ -63,8 +48,7 @@ class Structure:
         card, config = model.card, model.card.network
         check_label_model(model)
         check_steps(card, steps)
-        if samples < 1:
-            raise ConfigError(f"{model.id} draws 1 sample or more, not {samples}")
+        check_samples(model, samples)
         assert config.kind == "structure" or config.kind == "s2s"
         self.model_id, self.label_size, self.period_s = card.id, card.size, card.period
         self.size = segmenter.size if segmenter else card.size
@@ -72,7 +56,6 @@ class Structure:
         self.context: int = config.context
         self.samples = samples if config.noise_channels else 1
         self.needs_frames = config.needs_flows
-        self._segmenter = segmenter
         self._foretold: ForetoldMotion | None = None
         self.window_length = self.context
         if config.kind == "structure" and config.motion_model is not None:
@@ -85,10 +68,7 @@ class Structure:
         else:
             self._engine = open_engine(model, engine, "structure", steps, samples=self.samples)
         self.engine = f"{self._engine.name} {self._engine.precision}"
-        self._dis = DisFlow()
-        self._seen = Continuity(self.window_length)
-        self._past: deque[Past] = deque(maxlen=self.window_length)
-        self._gray: NDArray[np.uint8] | None = None
+        self._history = LabelHistory(segmenter, self.label_size, self.context, self.window_length, self.needs_frames)
         self._clock: dict[str, float] = {}
 
     def predict(self, window: Window, labels: Sequence[Labels] | None = None) -> Forecast:
@@ -96,16 +76,9 @@ class Structure:
 
         Raises ConfigError for label maps that do not go with the window, and for none where there is no segmenter.
         """
-        if labels is None and self._segmenter is None:
-            raise ConfigError(f"{self.model_id} has no segmenter: hand in label maps with the window")
-        if labels is not None and len(labels) != len(window.frames):
-            raise ConfigError(f"{self.model_id} takes a label map for each of {len(window.frames)} frames, not {len(labels)}")
-        self._clock = dict.fromkeys(("segment", "motion", "encode", "forecast"), 0.0)
-        self._update(window, labels)
-        newest = self._past[-1]
-        assert newest.labels is not None
-        moved = self._moved(newest, newest.labels)
-        inputs = self._whole(moved) if self._encoder is None else self._encoded(newest, newest.labels, moved)
+        self._clock = self._history.update(window, labels) | {"encode": 0.0, "forecast": 0.0}
+        moved = self._moved()
+        inputs = self._whole(moved) if self._encoder is None else self._encoded(moved)
         inputs |= self._noise(window.stamps_ns[-1])
         start = time.perf_counter()
         results = self._engine.infer(inputs)
@@ -119,51 +92,16 @@ class Structure:
             if other is not None:
                 other.close()
 
-    def _update(self, window: Window, labels: Sequence[Labels] | None) -> None:
-        """Take the new frames in: label map and flow of each."""
-        fresh = self._seen.count(window)
-        if fresh == self.window_length:
-            self._past.clear()  # nothing joins this window to the last one
-            self._gray = None
-        for i in range(-fresh, 0):
-            found = None
-            if i >= -self.context:
-                start = time.perf_counter()
-                found = self._labels(window.frames[i], None if labels is None else labels[i])
-                self._count("segment", start)
-            start = time.perf_counter()
-            image, flow = self._flow(window.frames[i]) if self.needs_frames else (None, None)
-            self._count("motion", start)
-            self._past.append(Past(image, flow, found))
-
-    def _labels(self, frame: NDArray[np.uint8], given: Labels | None) -> Labels:
-        if given is None:
-            assert self._segmenter is not None
-            given = self._segmenter.segment(frame)
-        return crop_and_resize_labels(given, self.label_size)
-
-    def _flow(self, frame: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """A frame at the label size, and its flow back to the one before; zero where there was none."""
-        image = crop_and_resize(frame, self.label_size)
-        before, self._gray = self._gray, gray(image)
-        return image, np.zeros((*self.label_size, 2), np.float32) if before is None else self._dis(self._gray, before)
-
-    def _moved(self, newest: Past, labels: Labels) -> Labels | None:
+    def _moved(self) -> Labels | None:
         """The newest label map, moved 1..K steps on."""
-        if newest.flow is None:
-            return None
         start = time.perf_counter()
-        if self._foretold is None:
-            moved = carry_labels(labels, newest.flow, self.steps)
-        else:
-            images = [one.image for one in self._past if one.image is not None]
-            moved = labels_along(labels, self._foretold(images, [one.flow for one in self._past if one.flow is not None]))
+        moved = self._history.moved(self.steps, self._foretold)
         self._count("motion", start)
         return moved
 
     def _whole(self, moved: Labels | None) -> Arrays:
-        context = list(self._past)[-self.context :]
-        maps = [one.labels for one in context if one.labels is not None]
+        context = self._history.context
+        maps = [one.labels for one in context]
         inputs: Arrays = {"maps": np.stack(maps)}
         if moved is not None:
             flows = [one.flow for one in context if one.flow is not None]
@@ -171,14 +109,15 @@ class Structure:
             inputs |= {"moved": np.concatenate([np.stack(guesses), moved]), "flows": np.stack(flows)}
         return inputs
 
-    def _encoded(self, newest: Past, labels: Labels, moved: Labels | None) -> Arrays:
+    def _encoded(self, moved: Labels | None) -> Arrays:
         """Codes of the context and skips of the newest map; a map is encoded once.
 
         Where motion is foretold the newest map's guess is not the one that it has later, and so it is encoded twice.
         """
         start = time.perf_counter()
-        codes = [self._code_of(one) for one in list(self._past)[-self.context : -1]]
-        encoding = self._encode(labels, None if moved is None else moved[0], newest.flow)
+        *past, newest = self._history.context
+        codes = [self._code_of(one) for one in past]
+        encoding = self._encode(newest.labels, None if moved is None else moved[0], newest.flow)
         code = encoding.pop("code")
         if self._foretold is None:
             newest.code = code
@@ -190,7 +129,6 @@ class Structure:
 
     def _code_of(self, one: Past) -> NDArray[np.float32]:
         if one.code is None:
-            assert one.labels is not None
             guess = None if one.flow is None else move_labels(one.labels, one.flow, 1)
             one.code = self._encode(one.labels, guess, one.flow)["code"]
         return one.code
@@ -232,6 +170,12 @@ def check_label_model(model: ReleasedModel) -> None:
         raise ModelError(f"model {model.id} predicts frames, not label maps (space rgb): use it as a frame model")
     if config.kind not in ("structure", "s2s"):
         raise ModelError(f"model {model.id} is a {config.kind} network and predicts no label maps: name one of kind structure or s2s")
+
+
+def check_samples(model: ReleasedModel, samples: int) -> None:
+    """Raise ConfigError for no sample."""
+    if samples < 1:
+        raise ConfigError(f"{model.id} draws 1 sample or more, not {samples}")
 
 
 def make_structure(
