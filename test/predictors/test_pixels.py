@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.models import make_model
 
-from test.helpers.models import make_model
 from vidpred_ros.engines.graph import load_network
 from vidpred_ros.errors import ConfigError
 from vidpred_ros.models import ReleasedModel

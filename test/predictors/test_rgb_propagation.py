@@ -4,8 +4,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from helpers.models import make_model
 
-from test.helpers.models import make_model
 from vidpred_ros.models import ReleasedModel
 from vidpred_ros.predictors.pixels import PixelRoll
 from vidpred_ros.predictors.rgb_propagation import RgbPropagation
