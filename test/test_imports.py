@@ -17,6 +17,7 @@ ROOMS = [
     "cli",
     "commands",
     "doctor",
+    "bench_labels",
     "bench",
     "nodes",
     "evaluation",
