@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidpred_ros.errors import ImageError
-from vidpred_ros.images import ENCODINGS, camera_frame, decode_compressed, fill_message_data, to_rgb
+from vidpred_ros.images import ENCODINGS, camera_frame, decode_compressed, fill_message_data, label_ids, to_rgb
 from vidpred_ros.preprocess import crop_and_resize
 
 BAYER = ("bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8")
@@ -288,3 +288,26 @@ def test_message_data_is_the_image_row_by_row(image):
     data = fill_message_data(image)
     assert isinstance(data, array.array) and data.typecode == "B"
     assert data.tobytes() == image.tobytes()
+
+
+@pytest.mark.parametrize("encoding", ["mono8", "8UC1"])
+@pytest.mark.parametrize("padding", [0, 3])
+def test_the_ids_of_a_label_map_come_as_they_are(encoding, padding):
+    labels = np.random.default_rng(0).integers(0, 256, (5, 7), np.uint8)
+    step, data = pack(labels, padding)
+    assert np.array_equal(label_ids(5, 7, encoding, step, data), labels)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ((2, 3, "rgb8", 9, bytes(18)), "mono8 or 8UC1, a byte for each pixel, not 'rgb8'"),
+        ((2, 3, "mono16", 6, bytes(12)), "not 'mono16'"),
+        ((0, 3, "mono8", 3, b""), "empty: 3x0"),
+        ((2, 3, "mono8", 2, bytes(6)), "takes 3"),
+        ((2, 3, "mono8", 3, bytes(5)), "has 5 bytes"),
+    ],
+)
+def test_what_is_no_label_map_is_refused(arguments, complaint):
+    with pytest.raises(ImageError, match=complaint):
+        label_ids(*arguments)

@@ -91,6 +91,26 @@ def test_faults_are_told_while_they_are_new(reason: str, told: str) -> None:
     assert values[f"dropped/{reason}"] == "1"
 
 
+def test_a_lane_that_need_not_keep_up_is_well_and_says_what_it_skipped() -> None:
+    counters = working()
+    counters.count_drop(BUSY)
+    level, message, values = report(counters, replace(SUBJECT, every_window=False))
+    assert level == DiagnosticStatus.OK
+    assert message.startswith("predicting at") and message.endswith("windows skipped for newer ones: 1")
+    assert values[f"dropped/{BUSY}"] == "1"
+
+
+@pytest.mark.parametrize(
+    "reason", ["corrupt label map", "unknown label ids", "label map size changed", "label map without image"]
+)
+def test_bad_label_maps_are_faults(reason: str) -> None:
+    counters = working()
+    counters.count_drop(reason, "what is wrong with it")
+    level, message, _ = report(counters)
+    assert level == DiagnosticStatus.WARN
+    assert f"1 x {reason}" in message and message.endswith("what is wrong with it")
+
+
 def test_counts_are_not_disturbed_by_a_report() -> None:
     counters = working()
     snapshot = counters.snapshot()

@@ -180,7 +180,7 @@ def _verdict(
         return DiagnosticStatus.OK, f"waiting for frames on {subject.topic}"
     if subject.filled < subject.length:
         return DiagnosticStatus.OK, f"filling the window: {subject.filled} of {subject.length} frames"
-    skipped = f"; {new_drops[BUSY]} windows were skipped for newer ones" if new_drops[BUSY] else ""
+    skipped = f"; windows skipped for newer ones: {new_drops[BUSY]}" if new_drops[BUSY] else ""
     return DiagnosticStatus.OK, f"predicting at {rate_out:.1f} Hz{skipped}"
 
 
