@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidpred_ros.errors import ImageError
-from vidpred_ros.images import ENCODINGS, camera_frame, decode_compressed, fill_message_data, label_ids, to_rgb
+from vidpred_ros.images import (
+    ENCODINGS,
+    camera_frame,
+    decode_compressed,
+    fill_message_data,
+    label_ids,
+    to_rgb,
+)
 from vidpred_ros.preprocess import crop_and_resize
 
 BAYER = ("bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8")
