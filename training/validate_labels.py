@@ -167,7 +167,8 @@ def predicted(network: nn.Module, window: Window, recipe: Recipe, device: torch.
             structures = torch.cat([structures, boundaries(labels)[:, :, None].float()], dim=2)
         made = list(frames[:, :seen].unbind(1))
         for k in range(later[-1] + 1):
-            made.append(network(torch.stack(made[-seen:], dim=1), structures[:, k : k + seen + 1]).frame)
+            prior = flow_of(*made[-2:]) if config.motion_prior == "dis" else None
+            made.append(network(torch.stack(made[-seen:], dim=1), structures[:, k : k + seen + 1], prior).frame)
         return as_frames(torch.cat(made[seen:])[later])
     moved, flows, steps = None, None, later[-1] + 1
     if window.flows is not None and window.moved is not None:
@@ -177,6 +178,12 @@ def predicted(network: nn.Module, window: Window, recipe: Recipe, device: torch.
         assert frames is not None
         return as_frames(network(frames[:, :seen], None, None, steps)[0, later])
     return network(labels[:, :seen], moved, flows, steps)[0, later].argmax(1).byte().cpu().numpy()
+
+
+def flow_of(before: Tensor, now: Tensor) -> Tensor:
+    """The classical backward flow (1, 2, H, W) of one frame (1, 3, H, W) in [0, 1] to the one before it."""
+    grays = [gray(as_frames(frame)[0]) for frame in (before, now)]
+    return torch.from_numpy(channels_first(DisFlow()(grays[1], grays[0])[None], False)).to(now.device)
 
 
 def as_input(frames: Image) -> Tensor:

@@ -102,6 +102,31 @@ def test_untrained_it_warps_by_nothing() -> None:
     assert step.frame.min() >= 0 and step.frame.max() <= 1
 
 
+def test_with_a_motion_prior_the_last_frame_moves_on() -> None:
+    """The prior's flow is 3 to the right: the scene moves to the left. Training only has to correct it."""
+    net = network(motion_prior="dis").eval()
+    past, structures = inputs()
+    prior = torch.zeros(2, 2, 32, 48)
+    prior[:, 0] = 3
+    step = net(past, structures, prior)
+    torch.testing.assert_close(step.flow, prior)
+    torch.testing.assert_close(step.warped[..., :-3], past[:, -1, :, :, 3:], atol=1e-5, rtol=0)
+    assert 0.05 < step.mask.mean() < 0.2
+    constant(net.flow, 2 / 20, 0.0)
+    torch.testing.assert_close(net(past, structures, prior).flow[:, 0], torch.full((2, 32, 48), 5.0))
+    with pytest.raises(ValueError, match="expected a flow"):
+        net(past, structures)
+    with pytest.raises(ValueError, match="expected no flow"):
+        network()(past, structures, prior)
+
+
+def test_the_prior_reaches_the_network() -> None:
+    net = network(motion_prior="dis")
+    past, structures = inputs()
+    made = [net(past, structures, torch.full((2, 2, 32, 48), flow)).hallucinated for flow in (0.0, 4.0)]
+    assert (made[0] - made[1]).abs().max() > 1e-3
+
+
 def test_one_hot_of_an_ignored_pixel_is_all_zeros() -> None:
     labels = torch.tensor([[[0, 18, 255], [3, 3, 19]]], dtype=torch.uint8)
     wanted = np.zeros((1, 19, 2, 3), np.float32)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -10,6 +11,7 @@ from helpers.models import make_model
 from vidpred_ros.engines.graph import load_network
 from vidpred_ros.errors import ConfigError
 from vidpred_ros.models import ReleasedModel
+from vidpred_ros.motion import DisFlow
 from vidpred_ros.networks.pixels import one_hot
 from vidpred_ros.predictors.pixels import PixelRoll, make_pixel_roll
 
@@ -21,6 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("models")
     make_model(place, "plain", "pixels", past=PAST)
     make_model(place, "bounded", "pixels", past=PAST, edges=True)
+    make_model(place, "moving", "pixels", past=PAST, edges=True, motion_prior="dis")
     make_model(place, "edger", "edges")
     return place
 
@@ -32,9 +35,10 @@ def clip(roll: PixelRoll, count: int, seed: int = 0) -> tuple[list[np.ndarray], 
     return frames, [np.kron(rng.integers(0, 19, (height // 8, width // 8)), np.ones((8, 8))).astype(np.uint8) for _ in range(count)]
 
 
-@pytest.mark.parametrize("edges", [False, True])
-def test_roll_equals_the_network_step_by_step(folder: Path, edges: bool) -> None:
-    model, drawer = ReleasedModel(folder / ("bounded" if edges else "plain")), ReleasedModel(folder / "edger")
+@pytest.mark.parametrize("name", ["plain", "bounded", "moving"])
+def test_roll_equals_the_network_step_by_step(folder: Path, name: str) -> None:
+    edges = name != "plain"
+    model, drawer = ReleasedModel(folder / name), ReleasedModel(folder / "edger")
     roll = PixelRoll(model, "torch", drawer if edges else None)
     frames, labels = clip(roll, PAST + 4)
     roll.start(frames, labels[:PAST])
@@ -46,7 +50,11 @@ def test_roll_equals_the_network_step_by_step(folder: Path, edges: bool) -> None
             structures = torch.cat([structures, edger(structures)], dim=1)
         for k, made in enumerate(rolled):
             past = torch.from_numpy(np.stack(frames[-PAST:])).permute(0, 3, 1, 2).float()[None] / 255
-            wanted = network(past, structures[None, k : k + PAST + 1]).frame[0].permute(1, 2, 0).numpy() * 255
+            prior = None
+            if name == "moving":
+                before, now = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames[-2:])
+                prior = torch.from_numpy(DisFlow()(now, before)).permute(2, 0, 1)[None]
+            wanted = network(past, structures[None, k : k + PAST + 1], prior).frame[0].permute(1, 2, 0).numpy() * 255
             assert made.dtype == np.uint8 and np.abs(made - wanted).max() <= 0.51
             frames.append(made)
     roll.close()

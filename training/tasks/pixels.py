@@ -57,9 +57,9 @@ class PixelsTask:
         structures = self.structures(batch)
         if which == "discriminator":
             with torch.no_grad():
-                steps = self.roll(frames, structures)
+                steps = self.roll(frames, structures, flows)
             return {"discriminator": self.judged(frames, structures, flows, steps, rng)[0]}
-        steps = self.roll(frames, structures)
+        steps = self.roll(frames, structures, flows)
         losses = self.reconstruction(frames[:, past:], steps, rng) | self.motion(frames, flows, steps)
         if adversarial:
             _, fooled, matched = self.judged(frames, structures, flows, steps, rng)
@@ -76,12 +76,13 @@ class PixelsTask:
         edges = boundaries(batch["labels"], batch.get("instances"))
         return torch.cat([onehot, edges.unsqueeze(2).float()], dim=2)
 
-    def roll(self, frames: Tensor, structures: Tensor) -> list[PixelStep]:
-        """The K steps after the first tau frames."""
+    def roll(self, frames: Tensor, structures: Tensor, flows: Tensor) -> list[PixelStep]:
+        """The K steps after the first tau frames. A motion prior is the true frame's flow, for a made one too."""
         past = self.config.past
         seen, steps = list(frames[:, :past].unbind(1)), []
         for t in range(past, frames.shape[1]):
-            steps.append(self.generator(torch.stack(seen[-past:], dim=1), structures[:, t - past : t + 1]))
+            prior = flows[:, t - 1] if self.config.motion_prior == "dis" else None
+            steps.append(self.generator(torch.stack(seen[-past:], dim=1), structures[:, t - past : t + 1], prior))
             seen.append(steps[-1].frame.detach())
         return steps
 

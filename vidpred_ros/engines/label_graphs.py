@@ -276,16 +276,18 @@ class Edges(_Graph):
 
 class Pixels(_Graph):
     """frames (tau, H, W, 3) uint8, the newest past ones, and labels (tau + 1, H, W) uint8, theirs and the next frame's
-    [, edges (tau + 1, H, W) float32] -> frame (H, W, 3) float32 in [0, 1]."""
+    [, edges (tau + 1, H, W) float32][, flows (1, H, W, 2) in pixels of the newest past frame] -> frame (H, W, 3) float32 in [0, 1]."""
 
     config: PixelsConfig
 
     def forward(self, frames: Tensor, labels: Tensor, *others: Tensor) -> Tensor:
-        structures = one_hot(labels, self.config.classes)
-        if others:
+        structures, prior = one_hot(labels, self.config.classes), None
+        if self.config.edges:
             structures = torch.cat([structures, others[0][:, None]], dim=1)
+        if self.config.motion_prior == "dis":
+            prior = others[-1].permute(0, 3, 1, 2)
         past = frames.permute(0, 3, 1, 2).float()[None] / 255
-        return self.network(past, structures[None]).frame[0].permute(1, 2, 0)
+        return self.network(past, structures[None], prior).frame[0].permute(1, 2, 0)
 
     def inputs(self, size: tuple[int, int]) -> dict[str, Tensor]:
         """Zero inputs by name, with the shapes and dtypes of the graph."""
@@ -294,7 +296,11 @@ class Pixels(_Graph):
             "frames": torch.zeros(past, *size, 3, dtype=torch.uint8),
             "labels": torch.zeros(past + 1, *size, dtype=torch.uint8),
         }
-        return inputs | ({"edges": torch.zeros(past + 1, *size)} if self.config.edges else {})
+        if self.config.edges:
+            inputs["edges"] = torch.zeros(past + 1, *size)
+        if self.config.motion_prior == "dis":
+            inputs["flows"] = torch.zeros(1, *size, 2)
+        return inputs
 
     def outputs(self) -> list[str]:
         return ["frame"]

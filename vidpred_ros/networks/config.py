@@ -238,6 +238,13 @@ class PixelsConfig(_Labels):
     width: float = Field(1.0, gt=0, le=4)  # factor on the channels
     downsamplings: int = Field(3, ge=1, le=5)
     blocks: int = Field(9, ge=1)  # residual blocks
+    motion_prior: Literal["none", "dis"] = "none"  # dis: corrects the classical flow of the newest two past frames (ours)
+
+    @model_validator(mode="after")
+    def _flow_of_two_frames(self) -> PixelsConfig:
+        if self.motion_prior == "dis" and self.past < 2:
+            raise ValueError("motion_prior 'dis' is the flow of two past frames: past must be 2 or more")
+        return self
 
 
 #: The families of networks: those that predict frames from frames, and those of the label-map side.

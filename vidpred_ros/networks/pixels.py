@@ -15,6 +15,10 @@ instead of scattering the last frame; frames are RGB in [0, 1] outside and [-1, 
 foreground objects, its coarse-to-fine pyramid for large frames and its generator of first frames are left out, since
 label maps here are at most 256x512 and the context gives the first frames.
 
+Ours is the motion prior ("dis"): the backward flow of the newest past frame, as classical optical flow has it, goes into the
+frames' encoder together with that frame moved along it once more; the flow head then corrects it, and the mask starts nearly
+closed. An untrained network so shows the last frame moved on as it moved.
+
 365 M parameters at width 1.0 and 23 M at 0.25 (tau 4, 3 downsamplings, 9 blocks).
 """
 
@@ -32,6 +36,8 @@ from vidpred_ros.networks.warping import warp
 FIRST = 128
 #: Pixels that a unit of the flow head's output stands for.
 FLOW_UNIT = 20.0
+#: The mask's logit before training with a motion prior.
+CLOSED = -2.0
 
 
 class PixelStep(NamedTuple):
@@ -83,7 +89,8 @@ class PixelGenerator(nn.Module):
     """F: past frames (B, tau, 3, H, W) in [0, 1], the oldest first, and structures (B, tau + 1, C[+1], H, W) -> PixelStep.
 
     ``structures`` are one-hot label maps of the past frames and of the frame to be made, each with its boundary map in a last
-    channel if ``config.edges``. Raises ValueError for other counts and for sides that the downsamplings do not divide.
+    channel if ``config.edges``. With a motion prior also the flow (B, 2, H, W) in pixels of the newest past frame back to the
+    one before it. Raises ValueError for other counts and for sides that the downsamplings do not divide.
     """
 
     def __init__(self, config: PixelsConfig) -> None:
@@ -93,25 +100,32 @@ class PixelGenerator(nn.Module):
         self.channels = config.classes + config.edges
         early, late = config.blocks - config.blocks // 2, config.blocks // 2
         self.structures = _encoder((config.past + 1) * self.channels, first, config.downsamplings, early)
-        self.frames = _encoder(config.past * 3, first, config.downsamplings, early)
+        self.prior = config.motion_prior == "dis"
+        self.frames = _encoder(config.past * 3 + 5 * self.prior, first, config.downsamplings, early)
         self.hallucinate = _decoder(first, config.downsamplings, late)
         self.move = _decoder(first, config.downsamplings, late)
         self.colours, self.flow, self.mask = _head(first, 3), _head(first, 2), _head(first, 1)
         self.apply(_initialise)
         nn.init.zeros_(self.flow[-1].weight)  # type: ignore[arg-type]
+        if self.prior:
+            nn.init.constant_(self.mask[-1].bias, CLOSED)  # type: ignore[arg-type]
 
-    def forward(self, past: Tensor, structures: Tensor) -> PixelStep:
-        self._check(past, structures)
+    def forward(self, past: Tensor, structures: Tensor, prior: Tensor | None = None) -> PixelStep:
+        self._check(past, structures, prior)
         seen = 2 * past.flatten(1, 2) - 1
+        if prior is not None:
+            seen = torch.cat([seen, 2 * warp(past[:, -1], prior, "bilinear") - 1, prior / FLOW_UNIT], dim=1)
         state = self.structures(_channels_last(structures.flatten(1, 2))) + self.frames(_channels_last(seen))
         hallucinated = (torch.tanh(self.colours(self.hallucinate(state)).float()) + 1) / 2
         moving = self.move(state)
         flow = FLOW_UNIT * self.flow(moving).float()
+        if prior is not None:
+            flow = flow + prior
         mask = torch.sigmoid(self.mask(moving).float())
         warped = warp(past[:, -1], flow, mode="bilinear")
         return PixelStep(blend(warped, hallucinated, mask), warped, hallucinated, mask, flow)
 
-    def _check(self, past: Tensor, structures: Tensor) -> None:
+    def _check(self, past: Tensor, structures: Tensor, prior: Tensor | None) -> None:
         config, (height, width) = self.config, past.shape[-2:]
         least = 2**config.downsamplings
         if height % least or width % least or min(height, width) < 2 * least:
@@ -122,6 +136,9 @@ class PixelGenerator(nn.Module):
                 f"expected {config.past} past frames and structures {wanted}, got {tuple(past.shape[1:])} and "
                 f"{tuple(structures.shape[1:])}"
             )
+        if self.prior != (prior is not None) or (prior is not None and prior.shape[1:] != (2, height, width)):
+            flow = f"a flow (2, {height}, {width})" if self.prior else "no flow"
+            raise ValueError(f"expected {flow} of the newest past frame, got {None if prior is None else tuple(prior.shape[1:])}")
 
 
 def blend(warped: Tensor, hallucinated: Tensor, mask: Tensor) -> Tensor:

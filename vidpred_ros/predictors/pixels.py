@@ -1,7 +1,7 @@
 """Label maps to frames, one by one and for as long as label maps come (Lee 2021, section 2.2): the pixel generator rolls on.
 
 Each frame is made of the tau frames before it, true ones at first and its own later, and of the tau + 1 label maps that
-belong to them and to the new frame. Nothing older is kept, so a future of any length takes the same memory.
+belong to them and to the new frame; with a motion prior also of the classical flow of the newest two. Nothing older is kept, so a future of any length takes the same memory.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidpred_ros.engines import open_engine
-from vidpred_ros.engines.base import Engine
+from vidpred_ros.engines.base import Arrays, Engine
 from vidpred_ros.errors import ConfigError
 from vidpred_ros.models import ReleasedModel, find_model
+from vidpred_ros.motion import DisFlow, gray
 from vidpred_ros.predictors.base import to_pixels
 
 Image = NDArray[np.uint8]
@@ -43,6 +44,7 @@ class PixelRoll:
             raise ConfigError(f"model {model.id} takes boundaries of {sizes}")
         self.model_id, self.size, self.past = model.id, model.card.size, config.past
         self._engine = open_engine(model, engine, "pixels")
+        self._dis = DisFlow() if config.motion_prior == "dis" else None
         self._edges: Engine | None = open_engine(edges, engine, "edges") if edges else None
         self.engine = f"{self._engine.name} {self._engine.precision}"
         self._frames: deque[Image] = deque(maxlen=self.past)
@@ -74,11 +76,14 @@ class PixelRoll:
         if len(self._frames) < self.past:
             raise ConfigError("a roll has no past yet: call start with frames and their label maps")
         self._check(labels, self.size, "label map")
-        arrays = {"frames": np.stack(self._frames), "labels": np.stack([*self._labels, labels])}
+        arrays: Arrays = {"frames": np.stack(self._frames), "labels": np.stack([*self._labels, labels])}
         if self._edges is not None:
             boundary = self._boundary(labels)
             arrays["edges"] = np.stack([*self._boundaries, boundary])
             self._boundaries.append(boundary)
+        if self._dis is not None:
+            before, now = (gray(self._frames[i]) for i in (-2, -1))
+            arrays["flows"] = self._dis(now, before)[None]
         frame = to_pixels(np.clip(self._engine.infer(arrays)["frame"], 0, 1))  # bf16 rounds a white past 1
         self._frames.append(frame)
         self._labels.append(labels)

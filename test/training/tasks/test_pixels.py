@@ -70,6 +70,17 @@ def test_made_frames_are_fed_back() -> None:
     assert found.keys() == {"mae"} and found["mae"] == pytest.approx(3 * float(wanted), rel=1e-4)
 
 
+def test_a_motion_prior_is_the_flow_of_the_frame_before() -> None:
+    made, items = task(network={"motion_prior": "dis"}, mae=1.0), batch()
+    frames, structures = items["frames"], one_hot(items["labels"], 19)
+    items["flows"][:, 1], items["flows"][:, 2] = 1.5, -0.5
+    with torch.no_grad():
+        first = made.generator(frames[:, :2], structures[:, :3], items["flows"][:, 1])
+        second = made.generator(torch.stack([frames[:, 1], first.frame], dim=1), structures[:, 1:4], items["flows"][:, 2])
+    wanted = ((first.frame - frames[:, 2]).abs().mean() + (second.frame - frames[:, 3]).abs().mean()) / 2
+    assert numbers(made, "generator", items, False)["mae"] == pytest.approx(float(wanted), rel=1e-4)
+
+
 def test_the_hallucinated_frame_may_count_too() -> None:
     made, items = task(mae=1.0, hallucinated=True), batch()
     steps = rolled_by_hand(made, items)
