@@ -40,19 +40,20 @@ class Past:
 
 
 class LabelHistory:
-    """The newest ``context`` label maps and, with ``flows``, ``length`` >= context frames and their flows.
+    """The newest ``context`` label maps and, with ``flows``, up to ``frames`` >= context frames and their flows.
 
-    ``segmenter`` None: label maps are handed in. The flow of a frame that has none before it is zero.
+    A window has ``context`` frames; what is kept beyond it comes from the windows before. ``segmenter`` None: label maps
+    are handed in. The flow of a frame that has none before it is zero.
     """
 
     def __init__(
-        self, segmenter: Segmenter | None, label_size: tuple[int, int], context: int, length: int, flows: bool
+        self, segmenter: Segmenter | None, label_size: tuple[int, int], context: int, frames: int, flows: bool
     ) -> None:
-        self._segmenter, self._size, self._length, self._needs_flows = segmenter, label_size, length, flows
-        self._continuity = Continuity(length)
+        self._segmenter, self._size, self._length, self._needs_flows = segmenter, label_size, context, flows
+        self._continuity = Continuity(context)
         self._dis = DisFlow()
         self._gray: NDArray[np.uint8] | None = None
-        self._seen: deque[Seen] = deque(maxlen=length)
+        self._seen: deque[Seen] = deque([], frames)
         self._context: deque[Past] = deque(maxlen=context)
 
     @property
@@ -81,20 +82,24 @@ class LabelHistory:
             flow = self._look(window.frames[i]) if self._needs_flows else None
             looked = time.perf_counter()
             clock["motion"] += (looked - start) * 1e3
-            if i >= -(self._context.maxlen or 0):
-                self._context.append(Past(self._labels(window.frames[i], None if labels is None else labels[i]), flow))
-                clock["segment"] += (time.perf_counter() - looked) * 1e3
+            self._context.append(Past(self._labels(window.frames[i], None if labels is None else labels[i]), flow))
+            clock["segment"] += (time.perf_counter() - looked) * 1e3
         return clock
 
     def moved(self, steps: int, foretold: Foretell | None = None) -> Labels | None:
         """The newest label map 1..steps frames on: along its flow, or along the motion that is ``foretold`` of the frames
-        and flows of the window (K x H x W x 2). None without flows."""
+        and flows that are kept (K x H x W x 2). None without flows.
+
+        Before all of those frames are there the oldest one, standing still, stands in for those that are missing.
+        """
         newest = self._context[-1]
         if newest.flow is None:
             return None
         if foretold is None:
             return carry_labels(newest.labels, newest.flow, steps)
-        motions = foretold([one.image for one in self._seen], [one.flow for one in self._seen])
+        still = Seen(self._seen[0].image, np.zeros_like(self._seen[0].flow))
+        seen = [still] * ((self._seen.maxlen or 0) - len(self._seen)) + list(self._seen)
+        motions = foretold([one.image for one in seen], [one.flow for one in seen])
         return labels_along(newest.labels, motions[:steps])
 
     def _look(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -50,10 +50,9 @@ class LongFuture:
         self.window_length = config.context
         if config.motion_model is not None:
             self._foretold = ForetoldMotion(config.motion_model, self.label_size, REACH, engine)
-            self.window_length = config.frames_seen
         self._engine = open_engine(model, engine, "step", 1, samples=self.samples)
         self.engine = f"{self._engine.name} {self._engine.precision}"
-        self._history = LabelHistory(segmenter, self.label_size, config.context, self.window_length, config.needs_flows)
+        self._history = LabelHistory(segmenter, self.label_size, config.context, config.frames_seen, config.needs_flows)
         self._states: Arrays = {}
         self._last: NDArray = np.zeros(0)  # what the next step begins with
         self._flow: NDArray[np.float32] | None = None

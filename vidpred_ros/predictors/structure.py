@@ -60,7 +60,6 @@ class Structure:
         self.window_length = self.context
         if config.kind == "structure" and config.motion_model is not None:
             self._foretold = ForetoldMotion(config.motion_model, self.label_size, steps, engine)
-            self.window_length = config.frames_seen
         self._encoder: Engine | None = None
         if stream and config.kind == "structure":
             self._encoder = open_engine(model, engine, "encode", 1)
@@ -68,7 +67,8 @@ class Structure:
         else:
             self._engine = open_engine(model, engine, "structure", steps, samples=self.samples)
         self.engine = f"{self._engine.name} {self._engine.precision}"
-        self._history = LabelHistory(segmenter, self.label_size, self.context, self.window_length, self.needs_frames)
+        frames = config.frames_seen if config.kind == "structure" else self.context
+        self._history = LabelHistory(segmenter, self.label_size, self.context, frames, self.needs_frames)
         self._clock: dict[str, float] = {}
 
     def predict(self, window: Window, labels: Sequence[Labels] | None = None) -> Forecast:
