@@ -110,6 +110,18 @@ def test_every_method_has_every_number(evaluated):
     json.dumps(results.about | {"horizons": results.horizons}, allow_nan=False)
 
 
+def test_windows_won_are_counted_one_by_one(evaluated):
+    with (evaluated[0] / "label_scores.csv").open() as file:
+        rows = {(r["window"], r["step"], r["method"]): r for r in csv.DictReader(file)}
+    for horizon in evaluated[1].horizons:
+        step, wins = str(horizon["step"]), []
+        for window in range(8):
+            ours, copied = (float(rows[str(window), step, m]["miou"]) for m in ("predictor", "copy_last"))
+            wins.append(1 if ours > copied else 0.5 if ours == copied else 0)
+        assert horizon["windows_won"]["miou"]["copy_last"] == np.mean(wins)
+        assert horizon["windows_won"]["miou"]["optical_flow"] == 0.5  # the same maps
+
+
 def test_files_are_written(evaluated):
     out, results = evaluated
     with (out / "label_scores.csv").open() as file:

@@ -40,6 +40,8 @@ ROWS = {
 #: (1.39) and five.
 ENTROPY_END = 1.5
 BLANK = 236
+#: Share of all pixels from which on a class is in the legend.
+STRAY = 1e-4
 LEGEND_HEIGHT, LEGEND_COLUMN = 30, 165
 
 
@@ -121,10 +123,10 @@ def _left(column: int, cell_w: int) -> int:
 
 
 def _classes(trial: LabelTrial, maps: Mapping[str, NDArray[np.uint8]]) -> list[int]:
-    """Class ids that are to be seen anywhere in the strip."""
+    """Ids of the classes that are to be seen in the strip, stray pixels aside."""
     shown = [trial.labels[-1], *(labels for labels in trial.truth if labels is not None), *maps.values()]
-    seen = np.unique(np.concatenate([labels.ravel() for labels in shown]))
-    return [int(c) for c in seen if c < len(CLASS_NAMES)]
+    pixels = np.sum([np.bincount(labels.ravel(), minlength=256) for labels in shown], axis=0)
+    return [c for c in range(len(CLASS_NAMES)) if pixels[c] > STRAY * pixels.sum()]
 
 
 def _draw_scale(strip: Image.Image, draw: ImageDraw.ImageDraw, left: int, top: int) -> None:

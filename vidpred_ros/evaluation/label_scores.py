@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vidpred_ros.evaluation.label_trials import LabelTrial, StructureLane
 from vidpred_ros.evaluation.methods import CEILING, sees_the_truth
 from vidpred_ros.metrics.segmentation import LABEL_DEFINITIONS, ConfusionMatrix
+from vidpred_ros.predictors import BASELINES
 from vidpred_ros.semantics import CLASS_NAMES, MOVING
 
 LABEL_METRICS = tuple(LABEL_DEFINITIONS)
@@ -119,7 +120,8 @@ def measure_labels(
 
 
 def label_horizons(measured: LabelMeasured) -> list[dict[str, Any]]:
-    """For each step that was scored: seconds, windows, and for each method
+    """For each step that was scored: seconds, windows, ``windows_won`` (in which share of them the predictor is better than each
+    baseline, by metric, ties being half a win), and for each method
 
     ``miou`` and ``miou_moving`` (null, with ``<metric>_reason``); ``spread``: the standard deviation of each over windows
     (of a sample; null for one window); ``kept``: each in per cent of the ceiling's; ``iou``: of each class that occurs.
@@ -134,6 +136,7 @@ def label_horizons(measured: LabelMeasured) -> list[dict[str, Any]]:
                 "step": step,
                 "seconds": round(step * measured.period_s, 6),
                 "windows_labelled": len({score.window for score in here}),
+                "windows_won": _won(here),
                 "methods": {
                     name: _summary(matrix, [score for score in here if score.method == name], ceiling)
                     for name, matrix in methods.items()
@@ -157,6 +160,25 @@ def _summary(
     iou, occurs = matrix.iou(), matrix.occurs
     summary["iou"] = {CLASS_NAMES[c]: float(iou[c]) for c in range(matrix.classes) if occurs[c]}
     return summary
+
+
+def _won(scores: list[LabelScore]) -> dict[str, dict[str, float | None]]:
+    """The predictor's share of windows against each baseline that was scored; None where no window has a value."""
+    by_method: dict[str, dict[int, LabelScore]] = {}
+    for score in scores:
+        by_method.setdefault(score.method, {})[score.window] = score
+    ours = by_method.get("predictor", {})
+    won: dict[str, dict[str, float | None]] = {}
+    for metric in LABEL_METRICS:
+        won[metric] = {}
+        for baseline in (name for name in BASELINES if name in by_method):
+            gaps = [
+                getattr(score, metric) - getattr(by_method[baseline][window], metric)
+                for window, score in ours.items()
+                if getattr(score, metric) is not None
+            ]
+            won[metric][baseline] = float(np.mean((np.sign(gaps) + 1) / 2)) if gaps else None
+    return won
 
 
 def _deviation(values: list[float | None]) -> float | None:

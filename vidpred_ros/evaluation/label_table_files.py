@@ -56,7 +56,7 @@ def label_markdown(table: Table, cards: Mapping[str, ModelCard]) -> str:
         "± is the standard deviation of the mIoU of single windows.",
     ]
     for name in table.sequences:
-        parts += [f"**{name}**", _by_sequence(table, name)]
+        parts += [f"**{name}**", _by_sequence(table, name), *_won(table, name)]
     parts += ["### What was measured, and how", _notes(table, cards)]
     return "\n\n".join(parts) + "\n"
 
@@ -84,6 +84,23 @@ def _by_sequence(table: Table, name: str) -> str:
             cells += ["n/a"] * 3 if one is None else [_with_spread(one, m) for m in LABEL_METRICS] + [_percent(one["kept"]["miou"])]
         lines.append(cells)
     return grid(head, lines)
+
+
+def _won(table: Table, name: str) -> list[str]:
+    """In how many of the windows each model is better than the baselines."""
+    lines = []
+    for row in table.rows:
+        result = table.results.get((row.model, name)) if row.method == "predictor" else None
+        for horizon in (h for h in (result or {"horizons": []})["horizons"] if h["step"] in table.steps):
+            parts = [
+                f"{baseline} in {100 * share:.0f} %" + ("" if moving is None else f" ({100 * moving:.0f} % moving)")
+                for baseline, share in horizon["windows_won"]["miou"].items()
+                if share is not None
+                for moving in [horizon["windows_won"]["miou_moving"][baseline]]
+            ]
+            if parts:
+                lines.append(f"t+{horizon['step']}: {row.name} is better than {', than '.join(parts)} of the windows.")
+    return lines
 
 
 def _with_spread(one: Mapping[str, object], metric: str) -> str:

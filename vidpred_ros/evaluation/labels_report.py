@@ -41,6 +41,7 @@ def label_section(labels: LabelResults) -> dict[str, Any]:
         "wins": {(h["step"], metric): best_label_method(h["methods"], metric) for h in horizons for metric in LABEL_METRICS},
         "cell": label_cell,
         "missing": missing(horizons),
+        "won": won(horizons, names),
         "verdicts": label_verdicts(horizons),
         "kept": [
             (f"+{h['seconds']:.2g} s", f"{h['methods']['predictor']['kept']['miou']:.0f} %")
@@ -85,6 +86,16 @@ def label_verdicts(horizons: Sequence[Mapping[str, Any]]) -> list[tuple[str, str
         else:
             where = "at " + ", ".join(ahead) if ahead else "at no horizon"
         lines.append((title, where))
+    return lines
+
+
+def won(horizons: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> list[str]:
+    """In how many of the windows the predictor is better than each baseline, at the first and the last horizon."""
+    lines = []
+    for horizon in [horizons[0], horizons[-1]] if len(horizons) > 1 else horizons:
+        shares = [f"{names[b]} in {100 * s:.0f} %" for b, s in horizon["windows_won"]["miou"].items() if s is not None]
+        if shares:
+            lines.append(f"At +{horizon['seconds']:.2g} s {names['predictor']} is better than {', than '.join(shares)} of the windows.")
     return lines
 
 
