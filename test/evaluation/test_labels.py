@@ -14,6 +14,7 @@ from vidpred_ros.evaluation.label_run import evaluate_labels
 from vidpred_ros.evaluation.label_scores import best_label_method, label_methods, measure_labels
 from vidpred_ros.evaluation.label_trials import StructureLane, label_replay, truth_of
 from vidpred_ros.evaluation.trials import NoWindowError
+from vidpred_ros.forecast import Forecast, Horizon
 from vidpred_ros.metrics.segmentation import ConfusionMatrix
 from vidpred_ros.preprocess import crop_and_resize_labels
 from vidpred_ros.sources import open_source
@@ -64,6 +65,30 @@ def test_a_faster_camera_is_replayed_at_every_phase(tmp_path):
     stamps = [round(s / 5e7) for s in trials[3].window.stamps_ns]
     assert stamps == [1, 3, 5, 7]
     np.testing.assert_array_equal(trials[3].truth[0], truth_map(9))
+
+
+class Rememberer(Guesser):
+    """Says how many windows it has seen in a row, up to eight."""
+
+    def __init__(self):
+        super().__init__(steps=1)
+        self.sequence, self.row = -9, 0
+
+    def predict(self, window, labels=None):
+        self.row = min(8, self.row + 1) if window.sequence == self.sequence + 1 else 1
+        self.sequence = window.sequence
+        horizon = Horizon(1, 0, labels=np.full(LABEL_SIZE, self.row, np.uint8))
+        return Forecast(self.model_id, window.stamps_ns[-1], window.period_ns, (horizon,))
+
+
+def test_moments_to_show_are_predicted_as_they_were_scored(tmp_path):
+    drive = open_source(str(write_label_drive(tmp_path / "long", 40, fps=20)))
+    every, few = (StructureLane(Rememberer(), ColourSegmenter()) for _ in range(2))
+    first = {trial.index: trial.predicted[0, 0, 0] for trial in label_replay(drive, every, "source")}
+    assert list(first.values()) == [1, 2, 3, 4, 5, 6, 7, *[8] * 9] * 2
+    wanted = frozenset({2, 13, 14, 17, 31})
+    again = {trial.index: trial.predicted[0, 0, 0] for trial in label_replay(drive, few, "source", only=wanted)}
+    assert again == {index: first[index] for index in sorted(wanted)}
 
 
 def test_scores_are_those_of_a_loop_over_windows(drive):
@@ -150,7 +175,7 @@ def test_one_labelled_frame_is_scored_from_each_distance(tmp_path):
     mine = lane()
     measured = measure_labels(label_replay(drive, mine, "source"), label_methods(mine))
     assert [(s.window, s.step) for s in measured.scores if s.method == "predictor"] == [(2, 3), (3, 2), (4, 1)]
-    assert len(mine.predictor.seen) == 3  # windows without a label are not predicted
+    assert len(mine.predictor.seen) == 8  # the other windows are predicted too: a predictor may remember them
 
 
 def test_a_label_where_nothing_is_predicted(tmp_path):

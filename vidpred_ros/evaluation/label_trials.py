@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vidpred_ros.errors import ConfigError, SourceError
 from vidpred_ros.evaluation.trials import Watch, no_window, windows_of_all_phases
 from vidpred_ros.forecast import Forecast
+from vidpred_ros.networks.config import WINDOW
 from vidpred_ros.predictors.base import LabelPredictor
 from vidpred_ros.predictors.label_baselines import CopyLabels, MovedLabels
 from vidpred_ros.preprocess import crop_and_resize, crop_and_resize_labels
@@ -21,6 +22,8 @@ from vidpred_ros.segmenters import Segmenter
 from vidpred_ros.sources.base import Source, SourceFrame
 from vidpred_ros.window import Window
 
+#: Windows before one that a predictor may remember: a motion prior looks at as many frames as a frame predictor.
+MEMORY = WINDOW
 #: Whose label maps: those that the source carries, or those that the segmenter makes of its frames.
 Origin = Literal["source", "segmenter"]
 
@@ -119,7 +122,8 @@ def label_replay(
 ) -> Iterator[LabelTrial]:
     """Trials of the lane on every window of ``source`` whose future has a label map, in lockstep, every phase.
 
-    With ``only``, on the windows of these indices. Every frame is segmented once. Raises NoWindowError where there is no
+    The others are predicted too, since a predictor may remember earlier windows. With ``only``, the windows of these
+    indices, and the forecasts are the same ones. Every frame is segmented once. Raises NoWindowError where there is no
     window, SourceError where none of them has labels to score against, ConfigError where the context's labels are to be
     the source's and one is missing.
     """
@@ -127,10 +131,11 @@ def label_replay(
     index, scored = -1, 0
     every = windows_of_all_phases(source, lane.predictor, context + steps, watch, lane.see)
     for index, (phase, both) in enumerate(every):
-        if only is not None and index not in only:
+        if only is not None and not any(index + ahead in only for ahead in range(MEMORY + 1)):
             continue
         seen: tuple[Seen, ...] = both.frames  # type: ignore[assignment]
-        if trial := make_trial(index, seen, lane, truth, both, phase):
+        trial = make_trial(index, seen, lane, truth, both, phase)
+        if trial is not None and (only is None or index in only):
             scored += 1
             yield trial
     if index < 0:
@@ -146,8 +151,6 @@ def make_trial(
     length = lane.predictor.window_length
     past, future = seen[:length], seen[length:]
     maps = tuple(one.labels(truth) if scored in (None, k) else None for k, one in enumerate(future, start=1))
-    if all(labels is None for labels in maps):
-        return None
     labels = tuple(_context(one, lane) for one in past)
     window = Window(
         tuple(one.stamp_ns for one in past),
@@ -159,6 +162,8 @@ def make_trial(
     start = time.perf_counter()
     forecast = lane.predictor.predict(window, labels)
     latency = (time.perf_counter() - start) * 1e3 + (past[-1].segment_ms if lane.context == "segmenter" else 0)
+    if all(labels is None for labels in maps):
+        return None
     images, segmented = tuple(one.image for one in future), tuple(one.segmented for one in future)
     return LabelTrial(index, window, labels, forecast, images, segmented, maps, latency, phase)
 
