@@ -24,6 +24,7 @@ from vidpred_ros.commands.common import (
     print_label_scores,
     print_scores,
 )
+from vidpred_ros.errors import ModelError, VidpredError
 
 
 def demo(
@@ -68,10 +69,11 @@ def demo(
     from vidpred_ros.sources import open_source
 
     console = Console()
-    why_not = why_no_structure(structure_model, segmenter) if structure is None else "" if structure else "--no-structure"
-    if why_not and structure is None:
+    why_not = why_no_structure(structure_model, segmenter) if structure is None else ""
+    if why_not:
         console.print(f"label maps are left out: {why_not}", highlight=False, soft_wrap=True)
-    lane = None if why_not else {"structure_model": structure_model, "segmenter": segmenter}
+    wanted = not why_not if structure is None else structure
+    lane = {"structure_model": structure_model, "segmenter": segmenter} if wanted else None
     source = source or f"synthetic:seed=1,seconds={seconds:g}"
     drive = open_source(source, topic=topic)
     columns = (
@@ -89,7 +91,14 @@ def demo(
         recording = run_demo_graph(source, model, engine, steps, seconds, out, show, topic, lane)
     with console.status("scoring what was predicted and writing the report"), ExitStack() as opened:
         eyes = opened.enter_context(closing(make_segmenter(segmenter, engine))) if lane else None
-        results = report_demo(drive, recording, model, out, command_line(), eyes, structure_model)
+        try:
+            results = report_demo(drive, recording, model, out, command_line(), eyes, structure_model)
+        except VidpredError as error:
+            if structure or lane is None:
+                raise
+            console.print(f"label maps are left out: {error}", highlight=False, soft_wrap=True)
+            lane = None  # nobody has asked for them, so the frames' report will do
+            results = report_demo(drive, recording, model, out, command_line())
     print_scores(console, results)
     if lane:
         print_label_scores(console, results)
@@ -101,7 +110,6 @@ def demo(
 
 def why_no_structure(structure_model: str, segmenter: str) -> str:
     """Why the demo leaves label maps out on this machine unless it is told otherwise; empty if it does not."""
-    from vidpred_ros.errors import ModelError
     from vidpred_ros.models import find_model
     from vidpred_ros.predictors.label_baselines import LABEL_BASELINES
 
@@ -109,7 +117,7 @@ def why_no_structure(structure_model: str, segmenter: str) -> str:
         return "this machine has one CPU core, which the frames need (--structure asks for them all the same)"
     try:
         for name in (structure_model, segmenter):
-            if name not in LABEL_BASELINES and not name.endswith(".onnx"):
+            if name not in LABEL_BASELINES:
                 find_model(name)
     except ModelError as error:
         return str(error)
