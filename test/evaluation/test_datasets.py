@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from helpers.datasets import numbers, write_images
 
-from training.datasets import caltech
+from training.datasets import caltech, cityscapes
 from vidpred_ros.errors import SourceError
 from vidpred_ros.evaluation.datasets import open_sequence
 from vidpred_ros.evaluation.entries import find_sequences
@@ -36,3 +38,20 @@ def test_the_split_of_a_data_set_is_an_option(root: Path) -> None:
     assert [source.name for source in found.values()] == [f"caltech:{root}?split=train#V000"]
     with pytest.raises(SourceError, match="has no recording set09"):
         open_sequence(f"caltech:{root}#set09")
+
+
+def test_label_maps_of_a_data_set_come_with_its_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cityscapes, "SNIPPETS", {"val": 1})
+    city, stem = tmp_path / "leftImg8bit_sequence" / "val" / "aachen", "aachen_000004"
+    write_images(city, [f"{stem}_{i:06d}_leftImg8bit.png" for i in range(30)])
+    labels = tmp_path / "gtFine" / "val" / "aachen"
+    labels.mkdir(parents=True)
+    cv2.imwrite(str(labels / f"{stem}_000019_gtFine_labelIds.png"), np.full((24, 32), 26, np.uint8))  # car, of Cityscapes' own ids
+    (source,) = find_sequences([f"cityscapes:{tmp_path}?split=val"])[0].values()
+    frames = list(source)
+    assert [i for i, frame in enumerate(frames) if frame.labels is not None] == [19]
+    assert (frames[19].labels == 13).all() and source.label_kind == "labels"
+    assert numbers(frame.image for frame in frames) == list(range(30))
+    before = source.fingerprint()
+    cv2.imwrite(str(labels / f"{stem}_000019_gtFine_labelIds.png"), np.full((24, 32), 24, np.uint8))
+    assert open_sequence(source.name).fingerprint() != before

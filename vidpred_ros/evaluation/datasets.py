@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from training.datasets.layouts import READERS, expand, find_recordings
@@ -13,22 +15,30 @@ from vidpred_ros.sources import Source, SourceFrame, open_source
 
 
 class DataSetSource:
-    """One recording of a data set as a Source; its name opens it again, in another process too."""
+    """One recording of a data set as a Source, with its label maps; its name opens it again, in another process too."""
 
     def __init__(self, recording: Recording, name: str) -> None:
-        self._source = recording.source()
+        self._source, self._maps = recording.source(), recording.labels
         self.name = name
         self.rate_hz = recording.rate_hz or self._source.rate_hz
-        self.label_kind = self._source.label_kind
+        self.label_kind = self._source.label_kind if self._maps is None else self._maps.kind
 
     def __len__(self) -> int:
         return len(self._source)
 
     def __iter__(self) -> Iterator[SourceFrame]:
-        return iter(self._source)
+        if self._maps is None:
+            yield from self._source
+            return
+        maps = self._maps.recording.source()
+        for frame, labels, there in zip(self._source, maps, self._maps.there, strict=True):
+            yield replace(frame, labels=labels.image if there else None)
 
     def fingerprint(self) -> str:
-        return self._source.fingerprint()
+        frames = self._source.fingerprint()
+        if self._maps is None:
+            return frames
+        return hashlib.sha256(f"{frames} {self._maps.recording.source().fingerprint()}".encode()).hexdigest()
 
 
 def is_data_set(text: str) -> bool:
