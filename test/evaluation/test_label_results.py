@@ -9,6 +9,7 @@ from vidpred_ros.evaluation.label_results import evaluate_structure
 from vidpred_ros.evaluation.label_trials import StructureLane
 from vidpred_ros.evaluation.run import evaluate
 from vidpred_ros.evaluation.scores import METRICS
+from vidpred_ros.evaluation.trials import NoWindowError
 from vidpred_ros.predictors import make_predictor
 from vidpred_ros.sources import open_source
 
@@ -53,6 +54,17 @@ def test_a_method_without_label_maps_says_so(drive, tmp_path):
     results = evaluate(drive, predictor, tmp_path, "x", lane=lane(steps=2))
     last = results["horizons"][2]["methods"]["predictor"]
     assert (last["miou"], last["miou_reason"]) == (None, "no label map of this step was scored")
+
+
+def test_a_source_that_is_too_short_for_frames_alone(tmp_path):
+    short = open_source(str(write_label_drive(tmp_path / "short", 9)))
+    predictor = make_predictor("copy_last", steps=3, size=(64, 128))
+    results = evaluate(short, predictor, tmp_path / "out", "x", lane=lane())
+    ours = results["horizons"][0]["methods"]["predictor"]
+    assert ours["miou"] > 0 and ours["ssim"] is None and "no run of 11 frames" in ours["ssim_reason"]
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == results
+    with pytest.raises(NoWindowError):
+        evaluate(short, predictor, tmp_path / "none", "x")
 
 
 def test_a_structure_model_alone(drive, tmp_path):

@@ -144,7 +144,12 @@ def evaluate(
                 opened.enter_context(closing(beside))
             progress = watch(console, len(drive) * phases(drive, predictor.period_s), "evaluating")
             results = run(drive, predictor, out, command_line(), progress, samples, seed, beside, perceptual)
-            print_scores(console, results)
+            ours = results["horizons"][0]["methods"]["predictor"]
+            if ours["ssim"] is not None:
+                print_scores(console, results)
+            else:
+                labels_only = True
+                console.print(f"[yellow]frames are not scored:[/] {ours['ssim_reason']}", highlight=False, soft_wrap=True)
     if "structure" in results:
         print_label_scores(console, results)
     frames = () if labels_only else ("forecast.mp4", "filmstrip.png")

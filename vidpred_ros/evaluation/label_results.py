@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +52,13 @@ def merge_labels(results: dict[str, Any], labels: LabelResults) -> None:
 
 
 def write_label_results(
-    subject: Subject, labels: LabelResults, out: Path, command: str, mode: str = LOCKSTEP, extra: Mapping[str, Any] | None = None
+    subject: Subject, labels: LabelResults, out: Path, command: str, mode: str = LOCKSTEP, no_frames: str | None = None
 ) -> dict[str, Any]:
-    """metrics.json and report.html of an evaluation that has label maps only; returns metrics.json's content."""
-    why = f"{subject.model} predicts label maps, no frames"
+    """metrics.json and report.html of an evaluation that has label maps only; returns metrics.json's content.
+
+    ``no_frames``: why, where it is not that the model predicts none.
+    """
+    why = no_frames or f"{subject.model} predicts label maps, no frames"
     results: dict[str, Any] = {
         "source": subject.source.name,
         "model": subject.model,
@@ -74,7 +77,6 @@ def write_label_results(
         "structure": labels.about,
         "latency_ms": labels.about["latency_ms"],
         "host": host.describe(),
-        **(extra or {}),
     }
     (out / "metrics.json").write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
     write_labels_page(results, labels, out / "report.html")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vidpred_ros.evaluation import host
 from vidpred_ros.evaluation.breakdown import distribution, motion_bins
 from vidpred_ros.evaluation.filmstrip import draw_filmstrip
-from vidpred_ros.evaluation.label_results import merge_labels
+from vidpred_ros.evaluation.label_results import label_subject, merge_labels, write_label_results
 from vidpred_ros.evaluation.label_run import LabelResults, evaluate_labels
 from vidpred_ros.evaluation.label_trials import StructureLane
 from vidpred_ros.evaluation.methods import Method, baselines, best_of, frames_by_method, predicted
@@ -24,7 +24,7 @@ from vidpred_ros.evaluation.perceptual import Perceptual
 from vidpred_ros.evaluation.protocol import LOCKSTEP, Subject, latency_summary, protocol
 from vidpred_ros.evaluation.report import write_report
 from vidpred_ros.evaluation.scores import Score, horizons, measure, pick_moments, write_csv
-from vidpred_ros.evaluation.trials import Trial, Watch, replay
+from vidpred_ros.evaluation.trials import NoWindowError, Trial, Watch, replay
 from vidpred_ros.evaluation.video import SideBySide
 from vidpred_ros.metrics import FrameMetrics
 from vidpred_ros.predictors import Predictor
@@ -50,7 +50,8 @@ def evaluate(
 
     ``command`` is what the report names as the way to the same numbers. With ``samples`` the best of so many draws of a
     stochastic predictor is scored beside its forecast; raises ConfigError for a predictor that draws none. With ``lane``
-    label maps are predicted and scored too, in a replay of their own. ``perceptual``: CSIM, FVD and Inception Score too.
+    label maps are predicted and scored too, in a replay of their own; where the source has windows for them alone, which
+    are shorter, the scores of frames are null. ``perceptual``: CSIM, FVD and Inception Score too.
     """
 
     def trials(only: Container[int] | None) -> Iterator[Trial]:
@@ -60,7 +61,12 @@ def evaluate(
     drawn = {"samples": samples, "seed": seed} if samples else {}
     labels = None if lane is None else evaluate_labels(source, lane, out, watch)
     subject, see = Subject.of(source, predictor), Perceptual() if perceptual else None
-    return write_results(subject, trials, out, command, LOCKSTEP, more=more, drawn=drawn, labels=labels, perceptual=see)
+    try:
+        return write_results(subject, trials, out, command, LOCKSTEP, more=more, drawn=drawn, labels=labels, perceptual=see)
+    except NoWindowError as error:
+        if lane is None or labels is None:
+            raise
+        return write_label_results(label_subject(source, lane), labels, out, command, no_frames=str(error))
 
 
 def write_results(
