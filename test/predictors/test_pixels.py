@@ -24,6 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_model(place, "plain", "pixels", past=PAST)
     make_model(place, "bounded", "pixels", past=PAST, edges=True)
     make_model(place, "moving", "pixels", past=PAST, edges=True, motion_prior="dis")
+    make_model(place, "drifting", "pixels", past=PAST, motion_prior="dis")
     make_model(place, "edger", "edges")
     return place
 
@@ -65,12 +66,12 @@ def test_engines_agree(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     pytest.importorskip("openvino")
     results = []
     for engine in ("torch", "openvino"):
-        roll = make_pixel_roll(str(folder / "plain"), engine)
-        frames, labels = clip(roll, PAST + 2)
+        roll = make_pixel_roll(str(folder / "drifting"), engine)
+        frames, labels = clip(roll, PAST + 1)
         roll.start(frames, labels[:PAST])
         results.append(np.stack(list(roll.roll(labels[PAST:]))).astype(int))
         roll.close()
-    assert np.abs(results[0] - results[1]).mean() < 2  # OpenVINO may compute in bf16
+    assert np.abs(results[0] - results[1]).max() <= 1  # in fp32: not one pixel of noise is fetched from beside its place
 
 
 def test_memory_does_not_grow(folder: Path) -> None:

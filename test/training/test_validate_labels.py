@@ -141,7 +141,7 @@ def test_the_pixel_generator_is_given_true_label_maps_and_its_own_frames() -> No
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     class Watching(Oracle):
-        def forward(self, past: torch.Tensor, structures: torch.Tensor) -> Any:
+        def forward(self, past: torch.Tensor, structures: torch.Tensor, prior: None) -> Any:
             seen.append((past, structures))
             return self.answers.pop(0)
 

@@ -43,7 +43,8 @@ class PixelRoll:
             sizes = "{}x{}, but {} makes {}x{}".format(*model.card.size, edges.id, *edges.card.size)
             raise ConfigError(f"model {model.id} takes boundaries of {sizes}")
         self.model_id, self.size, self.past = model.id, model.card.size, config.past
-        self._engine = open_engine(model, engine, "pixels")
+        # in bf16 the place that a pixel is fetched from is off by up to half a pixel, and a roll adds these errors up
+        self._engine = open_engine(model, engine, "pixels", precision="fp32")
         self._dis = DisFlow() if config.motion_prior == "dis" else None
         self._edges: Engine | None = open_engine(edges, engine, "edges") if edges else None
         self.engine = f"{self._engine.name} {self._engine.precision}"
