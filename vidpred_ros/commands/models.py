@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -59,7 +57,5 @@ def models() -> None:
 
 
 def _in_words(score: dict[str, object]) -> str:
-    return ", ".join(
-        f"{key} {value if isinstance(value, (str, int, float)) else json.dumps(value)}"
-        for key, value in score.items()
-    )
+    """Without what has a table in the model's card, such as the IoU of each class."""
+    return ", ".join(f"{key} {value}" for key, value in score.items() if isinstance(value, (str, int, float)))
