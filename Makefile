@@ -28,7 +28,7 @@ demo: venv
 	@$(VENV)/bin/vidpred demo $(ARGS)
 
 test: venv
-	@$(VENV)/bin/python -m pytest $(ARGS)
+	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: venv
 	@$(VENV)/bin/ruff check

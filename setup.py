@@ -88,6 +88,7 @@ setup(
             "hypothesis>=6",
             "mypy>=1.13",
             "pytest>=7,<9",
+            "pytest-xdist>=3",
             "ruff>=0.8",
             "scipy>=1.9",
             "torchmetrics>=1.4",

@@ -33,8 +33,9 @@ START_NS = 1_000 * 10**9
 PATIENCE_S = 40.0
 LEVELS = {DiagnosticStatus.OK: "OK", DiagnosticStatus.WARN: "WARN", DiagnosticStatus.ERROR: "ERROR"}
 
-# Domains 1 to 99 are free of port clashes on Linux; the process id keeps test runs beside each other apart.
-_domains = itertools.count(os.getpid() % 99)
+# Domains 1 to 99 are free of port clashes on Linux; the process id keeps test runs beside each other apart, and the second of
+# two pytest workers, whose process id is the next one, is given the other half.
+_domains = itertools.count(os.getpid() % 99 + (49 if os.environ.get("PYTEST_XDIST_WORKER") == "gw1" else 0))
 
 #: No frame that a test sends may be lost, however busy the machine is.
 NO_LOSS = {
