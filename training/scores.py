@@ -20,7 +20,7 @@ OF_LABELS = ("miou", "miou_moving")
 
 def headline(card: ModelCard) -> tuple[str, ...]:
     """The metrics that this model's card states."""
-    return OF_LABELS if card.network.kind in LABEL_KINDS else HEADLINE
+    return OF_LABELS if card.network.kind in LABEL_KINDS and card.network.kind != "pixels" else HEADLINE
 
 
 def entries(results: dict[str, Any], card: ModelCard) -> list[dict[str, Any]]:
