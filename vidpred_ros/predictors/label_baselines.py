@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -92,17 +93,9 @@ class MovedLabels(CopyLabels):
     model_id = "optical_flow"
     needs_frames = True
 
-    def __init__(
-        self,
-        segmenter: Segments | None,
-        size: tuple[int, int],
-        period_s: float,
-        steps: int,
-        window_length: int = 4,
-        label_size: tuple[int, int] = LABEL_SIZE,
-    ) -> None:
-        super().__init__(segmenter, size, period_s, steps, window_length, label_size)
-        self._dis = DisFlow()
+    @cached_property
+    def _dis(self) -> DisFlow:
+        return DisFlow()
 
     def _futures(self, labels: NDArray[np.uint8], window: Window) -> list[NDArray[np.uint8]]:
         before, last = (gray(crop_and_resize(frame, self.label_size)) for frame in window.frames[-2:])
