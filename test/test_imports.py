@@ -17,7 +17,6 @@ ROOMS = [
     "cli",
     "commands",
     "doctor",
-    "bench_labels",
     "bench",
     "nodes",
     "evaluation",

@@ -76,7 +76,7 @@ def bench(
 def _bench_structure(
     model: str, segmenter: str, steps: int, samples: int, rounds: int, out: Path, console: Console
 ) -> None:
-    from vidpred_ros.bench_labels import measure_structure
+    from vidpred_ros.bench.labels import measure_structure
     from vidpred_ros.evaluation import host
 
     with _bars(console) as progress:
@@ -108,7 +108,7 @@ def _bars(console: Console) -> Progress:
 def _bench_frames(
     model: str, engine: str | None, steps: int, rounds: int, seconds: float, out: Path, console: Console
 ) -> None:
-    from vidpred_ros.bench import measure_engines
+    from vidpred_ros.bench.engines import measure_engines
     from vidpred_ros.evaluation import host
 
     with _bars(console) as progress:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vidpred_ros.bench import WARM_UP, Case, Run, interleave, summarise
+from vidpred_ros.bench.engines import Case, summarise
+from vidpred_ros.bench.interleave import WARM_UP, Run, interleave
 from vidpred_ros.engines import installed_engines
 from vidpred_ros.errors import ConfigError, VidpredError
 from vidpred_ros.models import find_model
@@ -34,7 +35,7 @@ def measure_structure(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Milliseconds of a forecast from label maps that are there, for each installed engine, whole and streamed, and of the
-    segmenter that makes them; all in one interleaved run, see ``bench.measure_engines``.
+    segmenter that makes them; all in one interleaved run, see ``engines.measure_engines``.
 
     Returns ``cases`` (engine, mode, runtime, predict_ms and its stages motion_ms, encode_ms, forecast_ms, each {median, p99},
     forecasts_per_s), the same of mode "segmenter" in ``segmenters``, and ``left_out`` {case: reason}. Raises ModelError for

@@ -3,7 +3,8 @@
 import pytest
 from helpers.models import make_model
 
-from vidpred_ros import bench, bench_labels
+from vidpred_ros.bench import engines
+from vidpred_ros.bench.interleave import WARM_UP
 from vidpred_ros.engines import installed_engines
 from vidpred_ros.errors import ModelError
 
@@ -18,7 +19,7 @@ def tiny(tmp_path_factory):
 
 def test_every_engine_is_measured_whole_and_streamed(tiny):
     seen = []
-    results = bench.measure_engines(tiny, 1, 5, lambda done, total: seen.append((done, total)))
+    results = engines.measure_engines(tiny, 1, 5, lambda done, total: seen.append((done, total)))
     cases = {(case["engine"], case["mode"]): case for case in results["cases"]}
     assert set(cases) == {(engine, mode) for engine in installed_engines() for mode in ("whole", "streamed")}
     assert results["left_out"] == {}
@@ -30,34 +31,18 @@ def test_every_engine_is_measured_whole_and_streamed(tiny):
     assert streamed["times_as_fast_as_torch_whole"] == pytest.approx(
         reference / streamed["predict_ms"]["median"]
     )
-    assert seen[-1] == (bench.WARM_UP + 5, bench.WARM_UP + 5)
+    assert seen[-1] == (WARM_UP + 5, WARM_UP + 5)
 
 
 def test_a_model_that_cannot_stream_is_measured_whole(tmp_path, monkeypatch):
     monkeypatch.setenv("VIDPRED_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(bench, "installed_engines", lambda: ["torch"])
+    monkeypatch.setattr(engines, "installed_engines", lambda: ["torch"])
     model = make_model(tmp_path, form="paper")
-    results = bench.measure_engines(str(model), 1, 5)
+    results = engines.measure_engines(str(model), 1, 5)
     assert [(case["engine"], case["mode"]) for case in results["cases"]] == [("torch", "whole")]
     assert "cannot stream" in results["left_out"]["torch streamed"]
 
 
 def test_unknown_model():
     with pytest.raises(ModelError, match="nothing_like_it"):
-        bench.measure_engines("nothing_like_it", 1, 5)
-
-
-def test_label_futures_are_measured_and_the_segmenter_apart(tmp_path, monkeypatch):
-    monkeypatch.setattr(bench_labels, "installed_engines", lambda: ["torch"])
-    structure, segmenter = make_model(tmp_path, "tiny_s", "structure"), make_model(tmp_path, "tiny_e", "segmenter")
-    results = bench_labels.measure_structure(str(structure), str(segmenter), 2, 3, 5)
-    assert [(case["engine"], case["mode"]) for case in results["cases"]] == [("torch", "whole"), ("torch", "streamed")]
-    assert results["samples"] == 3 and results["left_out"] == {}
-    whole, streamed = results["cases"]
-    assert whole["encode_ms"]["median"] == 0 < streamed["encode_ms"]["median"], "a whole window encodes within the forecast"
-    for case in results["cases"]:
-        assert 0 < case["motion_ms"]["median"] and case["forecast_ms"]["median"] < case["predict_ms"]["median"]
-        assert case["forecasts_per_s"] == pytest.approx(1000 / case["predict_ms"]["median"])
-    assert results["segmenters"][0]["predict_ms"]["median"] > 0
-    with pytest.raises(ModelError, match="predicts no label maps"):
-        bench_labels.measure_structure(str(segmenter), str(segmenter), 2, 3, 5)
+        engines.measure_engines("nothing_like_it", 1, 5)

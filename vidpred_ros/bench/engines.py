@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
+from vidpred_ros.bench.interleave import WARM_UP, Run, figures, interleave
 from vidpred_ros.engines import installed_engines
 from vidpred_ros.errors import ConfigError, VidpredError
 from vidpred_ros.evaluation.trials import windows
@@ -17,14 +17,10 @@ from vidpred_ros.predictors import Predictor, make_predictor
 from vidpred_ros.sources import open_source
 from vidpred_ros.window import Window
 
-#: Rounds at the start that are run and not counted: allocation, compilation, caches.
-WARM_UP = 3
 #: What the others are compared with.
 REFERENCE = ("torch", "whole")
 
 Case = tuple[str, str]  # engine, "whole" or "streamed"
-#: One prediction of a case: its stages in milliseconds.
-Run = Callable[[Any], Mapping[str, float]]
 
 
 def measure_engines(
@@ -70,23 +66,6 @@ def _predict(predictor: Predictor) -> Run:
     return lambda window: predictor.predict(window).latency_ms
 
 
-def interleave(
-    runs: Mapping[Case, Run], windows: Sequence[Any], progress: Callable[[int, int], None]
-) -> dict[Case, list[dict[str, float]]]:
-    """Milliseconds of each counted round by stage, and in all ("total"): every case on the same window, in turning order."""
-    order = list(runs)
-    times: dict[Case, list[dict[str, float]]] = {case: [] for case in order}
-    for number, window in enumerate(windows):
-        for case in order[number % len(order) :] + order[: number % len(order)]:
-            start = time.perf_counter()
-            stages = runs[case](window)
-            elapsed = (time.perf_counter() - start) * 1e3
-            if number >= WARM_UP:
-                times[case].append({**stages, "total": elapsed})
-        progress(number + 1, len(windows))
-    return times
-
-
 def _windows(predictor: Predictor, count: int) -> Sequence[Window]:
     """That many consecutive windows of the built-in drive."""
     seconds = (count + predictor.window_length) * predictor.period_s
@@ -111,8 +90,3 @@ def summarise(
         }
         for (engine, mode), values in times.items()
     ]
-
-
-def figures(values: Sequence[float]) -> dict[str, float]:
-    """Median and 99th percentile."""
-    return {"median": float(np.median(values)), "p99": float(np.percentile(values, 99))}
