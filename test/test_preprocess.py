@@ -1,11 +1,13 @@
 """Crop and resize: against a box filter in floating point, and that geometry is kept."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vidpred_ros.preprocess import crop_and_resize, crop_and_resize_labels, crop_window, resize
+from vidpred_ros.sources.synthetic import SyntheticDrive
 
 sides = st.integers(1, 3000)
 sizes = st.tuples(st.integers(1, 500), st.integers(1, 500))
@@ -38,12 +40,28 @@ def test_crops_of_common_cameras_to_5_by_4(height, width, window):
     assert crop_window(height, width, (128, 160)) == window
 
 
-@pytest.mark.parametrize("shape", [(256, 320), (300, 375), (131, 163, 3), (720, 900, 3)])
+@pytest.mark.parametrize("shape", [(256, 320), (300, 375), (131, 163, 3), (511, 900, 3), (720, 639, 3)])
 def test_shrinking_averages_the_area_under_each_pixel(shape):
     image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     rows, columns = overlap(128, shape[0]), overlap(160, shape[1])
     wanted = np.einsum("ij,jk...,lk->il...", rows, image.astype(float), columns, optimize=True)
     assert np.abs(resize(image, (128, 160)) - wanted).max() <= 1
+
+
+@pytest.mark.parametrize("shape", [(720, 900, 3), (512, 640), (1023, 1281, 3)])
+def test_shrinking_to_a_quarter_or_less_averages_halves(shape):
+    image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    even = image[: shape[0] // 2 * 2, : shape[1] // 2 * 2].astype(float)
+    halves = even.reshape(shape[0] // 2, 2, shape[1] // 2, 2, -1).mean((1, 3))
+    rows, columns = overlap(128, shape[0] // 2), overlap(160, shape[1] // 2)
+    wanted = np.einsum("ij,jkc,lk->ilc", rows, halves, columns, optimize=True)
+    assert np.abs(resize(image, (128, 160)).reshape(128, 160, -1) - wanted).max() <= 1.5
+
+
+def test_halving_first_hardly_changes_a_picture():
+    picture = next(iter(SyntheticDrive(seed=1, seconds=1, rate=10, width=1280, height=720))).image[:, 190:1090]
+    plain = cv2.resize(picture, (160, 128), interpolation=cv2.INTER_AREA)
+    assert 0 < np.abs(resize(picture, (128, 160)).astype(int) - plain).mean() < 0.6
 
 
 def test_growing_keeps_a_ramp_a_ramp():
