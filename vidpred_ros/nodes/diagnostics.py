@@ -146,6 +146,15 @@ class Reporter:
             values=key_values(values),
         )
 
+    def preparing(self, subject: Subject, text: str, share: float | None, seconds: float) -> DiagnosticStatus:
+        """While the node configures: nothing is predicted yet, and how far what it waits for has got."""
+        values: dict[str, object] = {"state": "configuring", "topic": subject.topic, "model": subject.model, "seconds": seconds}
+        if share is not None:
+            values["done"] = share
+        return DiagnosticStatus(
+            level=DiagnosticStatus.WARN, name=self._name, message=text, hardware_id=subject.model, values=key_values(values)
+        )
+
 
 def _verdict(
     counters: Counters,

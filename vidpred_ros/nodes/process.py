@@ -13,6 +13,7 @@ from rclpy.task import Future
 
 from vidpred_ros.errors import VidpredError
 from vidpred_ros.nodes import middleware
+from vidpred_ros.nodes.logs import forward_logs
 
 
 class RunnableNode(Protocol):
@@ -41,6 +42,7 @@ def run_node(make: Callable[[], RunnableNode]) -> int:
     node = None
     with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
         rclpy.init()
+        forward_logs()
         _warn_of_small_shared_memory()
         try:  # a signal closes the graph under whatever the node is doing, and then what that raises is no fault
             node = make()
