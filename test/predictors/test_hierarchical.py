@@ -81,7 +81,7 @@ def test_forecast_frames_are_the_callers_to_keep(model: Path) -> None:
         copies.append([h.frame.copy() for h in forecasts[-1].horizons])
     for forecast, copy in zip(forecasts, copies, strict=True):
         assert all(np.array_equal(h.frame, c) for h, c in zip(forecast.horizons, copy, strict=True))
-    assert set(forecasts[0].latency_ms) == {"motion", "infer", "output"}
+    assert set(forecasts[0].latency_ms) == {"motion", "infer"}
 
 
 def test_paper_form_recursive_without_prior(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from helpers.eyes import Eyes, windows
 from helpers.models import LABEL_SIZE, SEGMENTER_SIZE, make_model
 
-from vidpred_ros.engines import cached_file
+from vidpred_ros.engines import GraphSpec, cached_file
 from vidpred_ros.engines.export import export
 from vidpred_ros.errors import ConfigError, ModelError
 from vidpred_ros.forecast import Forecast
@@ -118,7 +118,7 @@ def test_engines_agree(models: Path) -> None:
     model = find_model(str(models / "tiny_dis"))
     for kind, samples in (("encode", 1), ("forecast", 2)):  # by this process: another takes seconds to import torch
         steps = STEPS if kind == "forecast" else 1
-        export(model, kind, steps, cached_file(model, kind, steps, samples), samples)
+        export(model, GraphSpec(kind, steps, samples), cached_file(model, GraphSpec(kind, steps, samples)))
     there = make(models, engine="openvino")
     tolerance = 0.05 if there.engine.endswith("bf16") else 1e-3
     reference = make(models)

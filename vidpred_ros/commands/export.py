@@ -114,14 +114,15 @@ def _describe(folder: Path, scores: list[Path], console: Console) -> None:
 def _write_onnx(folder: Path, kind: Graph, steps: int, samples: int, to: Path | None, console: Console) -> None:
     """One graph as an ONNX file, checked."""
     _need("torch", "onnxscript")
-    from vidpred_ros.engines import cached_file
+    from vidpred_ros.engines import GraphSpec, cached_file
     from vidpred_ros.engines.export import export as export_graph
     from vidpred_ros.models import ReleasedModel
 
     model = ReleasedModel(folder)
-    path = to or cached_file(model, kind.value, steps, samples)
+    spec = GraphSpec(kind.value, steps, samples)
+    path = to or cached_file(model, spec)
     with console.status("exporting and comparing with torch: some seconds"):
-        differences = export_graph(model, kind.value, steps, path, samples)
+        differences = export_graph(model, spec, path)
     found = ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
     console.print(f"{path}: " + (f"largest difference from torch: {found}" if found else "not checked: no ONNX runtime here"))
 

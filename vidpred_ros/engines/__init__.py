@@ -17,6 +17,8 @@ from vidpred_ros.engines.base import (
     EXPORT_VERSION,
     Arrays,
     Engine,
+    GraphSpec,
+    Progress,
     bf16_is_native,
     cache_folder,
     installed_engines,
@@ -24,7 +26,7 @@ from vidpred_ros.engines.base import (
 from vidpred_ros.errors import EngineError
 from vidpred_ros.models import ReleasedModel
 
-__all__ = ["ENGINES", "Arrays", "Engine", "cached_file", "installed_engines", "open_engine", "open_file"]
+__all__ = ["ENGINES", "Arrays", "Engine", "GraphSpec", "Progress", "cached_file", "installed_engines", "open_engine", "open_file"]
 
 log = logging.getLogger(__name__)
 #: An export takes seconds; this long means that something hangs.
@@ -45,41 +47,48 @@ def choose(name: str | None) -> str:
     return name
 
 
-def cached_file(model: ReleasedModel, kind: str, steps: int, samples: int = 1) -> Path:
+def cached_file(model: ReleasedModel, spec: GraphSpec) -> Path:
     """Where the exported file of a graph is kept."""
     height, width = model.card.size
-    graph = f"{height}x{width}-{kind}-k{steps}" + (f"-n{samples}" if model.card.network.noise_channels else "")
+    graph = f"{height}x{width}-{spec.kind}-k{spec.steps}" + (f"-n{spec.samples}" if model.card.network.noise_channels else "")
+    graph += (f"-b{spec.batch}" if spec.batch > 1 else "") + (f"-{spec.precision}" if spec.precision != "fp32" else "")
     return cache_folder() / f"{model.id}-{model.card.weights_sha256[:12]}-{graph}-v{EXPORT_VERSION}.onnx"
 
 
-def expected_metadata(model: ReleasedModel, kind: str, steps: int, samples: int = 1) -> dict[str, str]:
+def expected_metadata(model: ReleasedModel, spec: GraphSpec) -> dict[str, str]:
     """What an exported file says of itself, and what is checked before it runs."""
-    drawn = {"vidpred.samples": str(samples)} if model.card.network.noise_channels else {}
+    drawn = {"vidpred.samples": str(spec.samples)} if model.card.network.noise_channels else {}
     return drawn | {
         "vidpred.version": str(EXPORT_VERSION),
         "vidpred.model": model.id,
         "vidpred.weights_sha256": model.card.weights_sha256,
-        "vidpred.kind": kind,
-        "vidpred.steps": str(steps),
+        "vidpred.kind": spec.kind,
+        "vidpred.steps": str(spec.steps),
+        "vidpred.batch": str(spec.batch),
+        "vidpred.precision": spec.precision,
     }
 
 
-def exported_file(model: ReleasedModel, kind: str, steps: int, samples: int = 1) -> Path:
+def exported_file(model: ReleasedModel, spec: GraphSpec, progress: Progress | None = None) -> Path:
     """The exported file, made now if it is not there. Raises EngineError when it cannot be made."""
     _ = model.verified_weights  # a model that changed under its exported file must not run
-    path = cached_file(model, kind, steps, samples)
+    path = cached_file(model, spec)
     if path.is_file():
         return path
     if importlib.util.find_spec("torch") is None:
-        more = f" --samples {samples}" if samples > 1 else ""
+        more = f" --samples {spec.samples}" if spec.samples > 1 else ""
+        more += f" --batch {spec.batch}" if spec.batch > 1 else ""
+        more += f" --precision {spec.precision}" if spec.precision != "fp32" else ""
         raise EngineError(
-            f"{path} is not there and torch, which makes it, is not installed: run `vidpred export {model.id} --onnx {kind} "
-            f"--steps {steps}{more} --to {path.name}` where torch is, and copy the file here"
+            f"{path} is not there and torch, which makes it, is not installed: run `vidpred export {model.id} --onnx {spec.kind} "
+            f"--steps {spec.steps}{more} --to {path.name}` where torch is, and copy the file here"
         )
-    log.info("exporting %s (%s, K=%d) to %s: some seconds, once", model.id, kind, steps, path)
-    command = [sys.executable, "-m", "vidpred_ros.engines.export", str(model.folder), "--kind", kind]
-    command += ["--steps", str(steps), "--samples", str(samples), "--size", "{}x{}".format(*model.card.size)]
-    command += ["--out", str(path)]
+    log.info("exporting %s (%s, K=%d) to %s: some seconds, once", model.id, spec.kind, spec.steps, path)
+    if progress is not None:
+        progress(f"exporting {model.id} ({spec.kind}, K={spec.steps}, {spec.precision})", None)
+    command = [sys.executable, "-m", "vidpred_ros.engines.export", str(model.folder), "--kind", spec.kind]
+    command += ["--steps", str(spec.steps), "--samples", str(spec.samples), "--batch", str(spec.batch)]
+    command += ["--precision", spec.precision, "--size", "{}x{}".format(*model.card.size), "--out", str(path)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=EXPORT_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired:
@@ -98,7 +107,7 @@ def open_file(name: str, path: Path, precision: str | None = None) -> Engine:
         return OpenvinoEngine(path, precision or ("bf16" if bf16_is_native() else "fp32"))
     from vidpred_ros.engines.onnxruntime_engine import OnnxruntimeEngine
 
-    return OnnxruntimeEngine(path)
+    return OnnxruntimeEngine(path, precision or "fp32")
 
 
 def open_engine(
@@ -108,20 +117,24 @@ def open_engine(
     steps: int = 1,
     precision: str | None = None,
     samples: int = 1,
+    batch: int = 1,
+    progress: Progress | None = None,
 ) -> Engine:
     """The engine of that name (None: the best on this machine) for one graph of a model.
 
-    ``precision`` "fp32" or "bf16" is for OpenVINO; None takes bf16 where the processor has it. ``samples``: how many
-    futures a stochastic network draws at a time.
+    ``precision``: "fp32", "bf16" (OpenVINO: as it runs the float file) or "int8"; None takes bf16 on OpenVINO where the
+    processor has it, else fp32. ``samples``: how many futures a stochastic network draws at a time; ``batch``: how many
+    cameras a hierarchical one sees at a time. ``progress`` is told of what takes long.
     """
     name = choose(name)
+    spec = GraphSpec(kind, steps, samples, batch, "int8" if precision == "int8" else "fp32")
     if name == "torch":
         from vidpred_ros.engines.torch_engine import TorchEngine
 
-        return TorchEngine(model, kind, steps, samples)
-    path = exported_file(model, kind, steps, samples)
+        return TorchEngine(model, spec)
+    path = exported_file(model, spec, progress)
     engine = open_file(name, path, precision)
-    expected = expected_metadata(model, kind, steps, samples)
+    expected = expected_metadata(model, spec)
     wrong = [key for key, value in expected.items() if engine.metadata.get(key) != value]
     if wrong:
         engine.close()

@@ -4,40 +4,69 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidpred_ros.networks.config import FRAME_KINDS, NetworkConfig
 
+if TYPE_CHECKING:
+    from vidpred_ros.engines.streaming import Stream
+
 Arrays = dict[str, NDArray[Any]]
 #: Modules that must be importable for each engine, best engine for a CPU first.
 ENGINES = {"openvino": "openvino", "onnxruntime": "onnxruntime", "torch": "torch"}
 #: A new value of this makes every cached export stale.
-EXPORT_VERSION = 1
+EXPORT_VERSION = 2
+#: Of an exported file.
+PRECISIONS = ("fp32", "fp16", "bf16", "int8")
+#: Told what is being done and, where it is known, how much of it is done (0 to 1).
+Progress = Callable[[str, float | None], None]
+
+
+@dataclass(frozen=True)
+class GraphSpec:
+    """Which graph of a model: what one exported file holds.
+
+    ``samples`` counts for stochastic networks, ``batch`` (cameras at a time) for hierarchical ones. ``precision`` is the
+    file's own: "fp32"; "fp16" or "bf16", a graph with its types written in, for TensorRT; "int8", with Q/DQ.
+    """
+
+    kind: str = "stream"
+    steps: int = 1
+    samples: int = 1
+    batch: int = 1
+    precision: str = "fp32"
 
 
 class Engine(Protocol):
     """One network on one runtime. Names, shapes and dtypes are those of the exported file.
 
     ``frames`` (T x H x W x 3 uint8 RGB; T = 8, or 2 for a stream) and, with a motion prior, ``flows`` (T x H x W x 2
-    float32, pixels) go in, together with a streaming network's states; ``futures`` (K x H x W x 3 float32 in [0, 1]) and
-    the new states come out. A stochastic network takes ``noise`` (N x K x Z float32, standard normal) and gives
+    float32, pixels) go in, together with a streaming network's states; ``futures`` (K x H x W x 3 uint8) and the new states
+    come out. A stochastic network takes ``noise`` (N x K x Z float32, standard normal) and gives
     ``futures`` N x K x H x W x 3. The networks of label maps have ports of their own (``label_graphs.py``); label maps are
     uint8.
     """
 
     name: str
-    precision: str  # "fp32" or "bf16"
+    precision: str  # "fp32", "bf16", "fp16" or "int8"
     inputs: dict[str, tuple[int, ...]]
     outputs: dict[str, tuple[int, ...]]
+    dtypes: dict[str, np.dtype[Any]]  # of inputs and outputs
     metadata: dict[str, str]  # what the exported file says of itself
 
-    def infer(self, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
-        """Run once. Raises EngineError for a missing, extra or ill-shaped input."""
+    def infer(self, arrays: Mapping[str, NDArray[Any]], into: Mapping[str, NDArray[Any]] | None = None) -> Arrays:
+        """Run once; the outputs named in ``into`` are written there. Raises EngineError for a missing, extra or ill-shaped
+        input."""
+        ...
+
+    def stream(self) -> Stream:
+        """A stream of frames, with no frame so far; of kind "stream" only."""
         ...
 
     def close(self) -> None:
@@ -66,11 +95,17 @@ def cache_folder() -> Path:
     return Path(os.environ.get("VIDPRED_CACHE", Path.home() / ".cache" / "vidpred_ros")) / "engines"
 
 
-def check_inputs(wanted: Mapping[str, tuple[int, ...]], arrays: Mapping[str, NDArray[Any]]) -> str | None:
+def check_inputs(
+    shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, np.dtype[Any]], arrays: Mapping[str, NDArray[Any]]
+) -> str | None:
     """What is wrong with the inputs of a call, in words, or None."""
-    if wanted.keys() != arrays.keys():
-        return f"inputs {sorted(arrays)} given, {sorted(wanted)} expected"
-    wrong = [f"{name} is {arrays[name].shape}, not {shape}" for name, shape in wanted.items() if arrays[name].shape != shape]
+    if shapes.keys() != arrays.keys():
+        return f"inputs {sorted(arrays)} given, {sorted(shapes)} expected"
+    wrong = [
+        f"{name} is {arrays[name].dtype} {arrays[name].shape}, not {dtypes[name]} {shape}"
+        for name, shape in shapes.items()
+        if arrays[name].shape != shape or arrays[name].dtype != dtypes[name]
+    ]
     return "; ".join(wrong) or None
 
 

@@ -21,24 +21,26 @@ import torch
 from numpy.typing import NDArray
 
 from vidpred_ros.engines import expected_metadata, open_file
-from vidpred_ros.engines.base import installed_engines
+from vidpred_ros.engines.base import PRECISIONS, GraphSpec, installed_engines
 from vidpred_ros.engines.graph import Graph, make_graph, probe_inputs
 from vidpred_ros.errors import EngineError, VidpredError
 from vidpred_ros.models import ReleasedModel, find_model
 
 #: Largest difference of any output from torch, in float32 on the same inputs.
 PARITY = 1e-3
+#: Outputs that are pictures, in bytes.
+PICTURES = ("futures", "frame")
 #: Largest share of a map's pixels that may differ: where two classes tie, a rounding error decides, and later steps see it.
 #: A graph that computes something else differs in most of them.
 TIES = 1e-2
 
 
-def export(model: ReleasedModel, kind: str, steps: int, path: Path, samples: int = 1) -> dict[str, float]:
+def export(model: ReleasedModel, spec: GraphSpec, path: Path) -> dict[str, float]:
     """Write the ONNX file of a graph and return its largest difference from torch on each installed runtime.
 
     Raises EngineError, and leaves no file, when a runtime's outputs differ by more than ``PARITY``.
     """
-    graph = make_graph(model, kind, steps, samples)
+    graph = make_graph(model, spec)
     inputs = tuple(probe_inputs(graph, model.card.size))
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}.part.onnx")  # two nodes that start at once do not write into one file
@@ -58,7 +60,7 @@ def export(model: ReleasedModel, kind: str, steps: int, path: Path, samples: int
                 verbose=False,
             )
         proto = onnx.load(part)
-        onnx.helper.set_model_props(proto, expected_metadata(model, kind, steps, samples) | graph.metadata())
+        onnx.helper.set_model_props(proto, expected_metadata(model, spec) | graph.metadata())
         onnx.save(proto, part)
         differences = parity(graph, inputs, part, model.card.size)
         part.replace(path)
@@ -84,8 +86,7 @@ def parity(graph: Graph, inputs: tuple[torch.Tensor, ...], path: Path, size: tup
         got = engine.infer(arrays)
         engine.close()
         for output, tensor in wanted.items():
-            share = graph.discrete or tensor.dtype == torch.uint8
-            difference, limit = _difference(got[output], tensor.numpy(), share), TIES if share else PARITY
+            difference, limit = _difference(output, got[output], tensor.numpy(), graph.discrete)
             if not difference <= limit:
                 raise EngineError(
                     f"the exported graph on {name} differs from torch by {difference:.2g} in {output} (limit {limit:g}); "
@@ -95,14 +96,19 @@ def parity(graph: Graph, inputs: tuple[torch.Tensor, ...], path: Path, size: tup
     return differences
 
 
-def _difference(got: NDArray[Any], wanted: NDArray[Any], share: bool) -> float:
-    """The largest difference, or the share of elements that differ by more than rounding."""
+def _difference(output: str, got: NDArray[Any], wanted: NDArray[Any], discrete: bool) -> tuple[float, float]:
+    """How much an output differs, and the limit: in its own unit; of a picture, where a byte is off by no more than one,
+    the mean, which is what the floats before the rounding differ by; of what an arg-max decides, the share that differs."""
     if not wanted.size:
-        return 0.0
+        return 0.0, PARITY
     if got.shape != wanted.shape or got.dtype != wanted.dtype:
-        return float("inf")
+        return float("inf"), PARITY
     apart = np.abs(got.astype(np.float32) - wanted)
-    return float((~(apart <= PARITY)).mean() if share else apart.max())
+    if output in PICTURES and not discrete:
+        return float(apart.mean() if apart.max() <= 1 else apart.max()) / 255, PARITY
+    if discrete or wanted.dtype == np.uint8:
+        return float((~(apart <= PARITY)).mean()), TIES
+    return float(apart.max()), PARITY
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -111,6 +117,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--kind", default="stream", help="one of the model's graphs")
     parser.add_argument("--steps", type=int, default=1)
     parser.add_argument("--samples", type=int, default=1, help="futures that a stochastic model draws at a time")
+    parser.add_argument("--batch", type=int, default=1, help="cameras at a time")
+    parser.add_argument("--precision", default="fp32", choices=PRECISIONS)
     parser.add_argument("--size", help="HEIGHTxWIDTH of the frames; default: the model's own")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(arguments)
@@ -119,7 +127,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.size is not None:
             height, width = map(int, options.size.split("x"))
             model = model.at((height, width))
-        export(model, options.kind, options.steps, options.out, options.samples)
+        spec = GraphSpec(options.kind, options.steps, options.samples, options.batch, options.precision)
+        export(model, spec, options.out)
     except VidpredError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

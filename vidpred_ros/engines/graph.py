@@ -6,6 +6,7 @@ A graph has fixed shapes: K futures, and for a stochastic network N samples, are
 from __future__ import annotations
 
 import json
+import math
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -14,8 +15,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from vidpred_ros.engines.base import graphs_of
-from vidpred_ros.engines.label_graphs import make_label_graph
+from vidpred_ros.engines.base import GraphSpec, graphs_of
+from vidpred_ros.engines.flat import FlatTree
+from vidpred_ros.engines.label_graphs import make_label_graph, pixels
 from vidpred_ros.errors import ModelError
 from vidpred_ros.models import ReleasedModel
 from vidpred_ros.networks import make_network
@@ -68,39 +70,52 @@ def _fold(layer: nn.Module, norm: nn.Module) -> nn.Module | None:
 
 
 def images(frames: Tensor) -> Tensor:
-    """N x H x W x 3 uint8 to N x 3 x H x W float32 in [0, 1]."""
-    return frames.permute(0, 3, 1, 2).float() / 255
+    """... x H x W x 3 uint8 to ... x 3 x H x W float32 in [0, 1]. The cast comes first: TensorRT knows bytes only at a port."""
+    return (frames.float() / 255).movedim(-1, -3)
 
 
 class WholeWindow(nn.Module):
-    """Any network: frames (8, H, W, 3) uint8 and what else it takes -> futures (K, H, W, 3) float32 in [0, 1].
+    """Any network: frames (8, H, W, 3) uint8 and what else it takes -> futures (K, H, W, 3) uint8.
 
     With a motion prior also flows (8, H, W, 2) in pixels; a stochastic network takes noise (N, K, Z) and gives
-    futures (N, K, H, W, 3), one future for each sample.
+    futures (N, K, H, W, 3), one future for each sample. With a batch of N > 1 cameras everything has a leading N.
     """
 
     discrete = False
 
-    def __init__(self, network: Any, config: NetworkConfig, steps: int, samples: int = 1) -> None:
+    def __init__(self, network: Any, config: NetworkConfig, spec: GraphSpec) -> None:
         super().__init__()
-        self.network, self.config, self.samples = network, config, samples
-        self.steps = list(range(1, steps + 1))
+        self.network, self.config, self.spec = network, config, spec
+        self.steps = list(range(1, spec.steps + 1))
 
     def forward(self, frames: Tensor, *others: Tensor) -> Tensor:
-        window = images(frames)[None]
+        window = images(self.batched(frames))
         if self.config.noise_channels:
-            return self.network.sample(window, self.steps, others[0]).permute(0, 1, 3, 4, 2)
-        flows = others[0].permute(0, 3, 1, 2)[None] if others else None
-        return self.network(window, flows, self.steps)[0].permute(0, 2, 3, 1)
+            return pixels(self.network.sample(window, self.steps, others[0]))
+        return self.single(pixels(self.network(window, self.flows(others), self.steps)))
+
+    def flows(self, others: tuple[Tensor, ...]) -> Tensor | None:
+        return self.batched(others[0]).movedim(-1, -3) if others else None
+
+    def batched(self, x: Tensor) -> Tensor:
+        """What a network takes: with a leading batch, which a single camera has not."""
+        return x if self.spec.batch > 1 else x[None]
+
+    def single(self, x: Tensor) -> Tensor:
+        return x if self.spec.batch > 1 else x[0]
 
     def inputs(self, size: tuple[int, int]) -> dict[str, Tensor]:
         """Zero inputs by name, with the shapes and dtypes of the graph."""
-        inputs = {"frames": torch.zeros(WINDOW, *size, 3, dtype=torch.uint8)}
-        if self.config.needs_flows:
-            inputs["flows"] = torch.zeros(WINDOW, *size, 2)
-        if self.config.noise_channels:
-            inputs["noise"] = torch.zeros(self.samples, len(self.steps), self.config.noise_channels)
-        return inputs
+        return self.window(WINDOW, size) | self.noise()
+
+    def window(self, length: int, size: tuple[int, int]) -> dict[str, Tensor]:
+        cameras = [self.spec.batch] if self.spec.batch > 1 else []
+        inputs = {"frames": torch.zeros(*cameras, length, *size, 3, dtype=torch.uint8)}
+        return inputs | ({"flows": torch.zeros(*cameras, length, *size, 2)} if self.config.needs_flows else {})
+
+    def noise(self) -> dict[str, Tensor]:
+        shape = (self.spec.samples, self.spec.steps, self.config.noise_channels)
+        return {"noise": torch.zeros(shape)} if self.config.noise_channels else {}
 
     def outputs(self) -> list[str]:
         return ["futures"]
@@ -114,42 +129,33 @@ class Motion(WholeWindow):
     frame k steps ahead is the last one sampled at p + motion(p)."""
 
     def forward(self, frames: Tensor, *others: Tensor) -> Tensor:
-        flows = others[0].permute(0, 3, 1, 2)[None] if others else None
-        return self.network.motions(images(frames)[None], flows, self.steps)[0].permute(0, 2, 3, 1)
+        motions = self.network.motions(images(self.batched(frames)), self.flows(others), self.steps)
+        return self.single(motions.movedim(-3, -1))
 
     def outputs(self) -> list[str]:
         return ["motions"]
 
 
-class Stream(nn.Module):
-    """frames (2, H, W, 3) uint8 and flows (2, H, W, 2) of the last frame and the new one, past states
-    -> futures (K, H, W, 3), new states (tree form)."""
+class Stream(WholeWindow):
+    """frames (2, H, W, 3) uint8 and flows (2, H, W, 2) of the last frame and the new one, past states (N, h, w, c)
+    -> futures (K, H, W, 3) uint8, new states (tree form)."""
 
-    discrete = False
+    network: FlatTree
 
-    def __init__(self, network: HierarchicalResidual, steps: int) -> None:
-        super().__init__()
-        self.network, self.steps = network, list(range(1, steps + 1))
-        self.names = list(network.state_delays())
-
-    def forward(self, frames: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
-        flows, past = None, others
-        if self.network.config.needs_flows:
-            flows, past = others[0].permute(0, 3, 1, 2)[None], others[1:]
-        states = dict(zip(self.names, past, strict=True))
-        futures, kept = self.network.step(images(frames)[None], flows, states, self.steps)
-        return futures[0].permute(0, 2, 3, 1), *(kept[name] for name in self.names)
+    def forward(self, frames: Tensor, *others: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        names, flows = list(self.network.state_delays()), self.flows(others[:1] if self.config.needs_flows else ())
+        states = dict(zip(names, others[-len(names) :], strict=True))
+        futures, kept = self.network.step(images(self.batched(frames)), flows, states, self.steps)
+        return self.single(pixels(futures)), *(kept[name] for name in names)
 
     def inputs(self, size: tuple[int, int]) -> dict[str, Tensor]:
         """Zero inputs by name, with the shapes and dtypes of the graph."""
-        inputs = {"frames": torch.zeros(2, *size, 3, dtype=torch.uint8)}
-        if self.network.config.needs_flows:
-            inputs["flows"] = torch.zeros(2, *size, 2)
         shapes = self.network.state_shapes(size)
-        return inputs | {f"past_{name}": torch.zeros(1, *shapes[name]) for name in self.names}
+        past = {f"past_{name}": torch.zeros(self.spec.batch, *shapes[name]) for name in self.network.state_delays()}
+        return self.window(2, size) | past
 
     def outputs(self) -> list[str]:
-        return ["futures", *self.names]
+        return ["futures", *self.network.state_delays()]
 
     def metadata(self) -> dict[str, str]:
         """After how many frames each state that goes out comes back in."""
@@ -174,12 +180,13 @@ class Graph(Protocol):
     def __call__(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]: ...
 
 
-def make_graph(model: ReleasedModel, kind: str, steps: int, samples: int = 1) -> Any:
+def make_graph(model: ReleasedModel, spec: GraphSpec) -> Any:
     """A released model's ``Graph`` (an nn.Module) of a kind, batch norms folded, in evaluation mode.
 
     Raises ModelError for damaged weights, and for steps, a kind or samples that the network does not have.
     """
     config = model.card.network
+    kind, steps, samples = spec.kind, spec.steps, spec.samples
     if kind == "stream" and config.kind in FRAME_KINDS and not config.streams:
         raise ModelError(f"model {model.id} does not stream (only a tree with a direct rollout does); use the whole window")
     if kind not in graphs_of(config):
@@ -188,13 +195,15 @@ def make_graph(model: ReleasedModel, kind: str, steps: int, samples: int = 1) ->
         raise ModelError(f"model {model.id} predicts 1 to {config.max_steps} steps, not {steps}")
     if samples != 1 and not config.noise_channels:
         raise ModelError(f"model {model.id} has one future only, not {samples} samples: its network takes no noise")
+    if spec.batch != 1 and (spec.batch < 1 or config.kind != "hierarchical"):
+        raise ModelError(f"model {model.id} ({config.kind}) takes one camera at a time, not a batch of {spec.batch}")
     network = fold_batch_norms(load_network(model))
     if config.kind in LABEL_KINDS:
         return make_label_graph(network, config, kind, steps, samples).eval()
-    if kind == "stream":
-        assert isinstance(network, HierarchicalResidual)  # the one kind that streams
-        return Stream(network, steps).eval()
-    return (Motion if kind == "motion" else WholeWindow)(network, config, steps, samples).eval()
+    if isinstance(network, HierarchicalResidual) and network.config.form == "tree":
+        network = FlatTree(network)
+    graphs = {"whole": WholeWindow, "stream": Stream, "motion": Motion}
+    return graphs[kind](network, config, spec).eval()
 
 
 def probe_inputs(graph: Graph, size: tuple[int, int], seed: int = 0) -> list[Tensor]:
@@ -202,21 +211,24 @@ def probe_inputs(graph: Graph, size: tuple[int, int], seed: int = 0) -> list[Ten
     that ReLUs give."""
     generator = torch.Generator().manual_seed(seed)
 
-    def smooth(count: int, height: int, width: int) -> Tensor:
-        coarse = torch.rand(count, 3, height // 8, width // 8, generator=generator)
-        return nn.functional.interpolate(coarse, (height, width), mode="bilinear")
+    def smooth(*shape: int) -> Tensor:
+        *several, height, width = shape
+        coarse = torch.rand(math.prod(several), 3, height // 8, width // 8, generator=generator)
+        return nn.functional.interpolate(coarse, (height, width), mode="bilinear").unflatten(0, several)
 
     filled = []
     for name, zero in graph.inputs(size).items():
         if name == "frames":
-            filled.append((smooth(*zero.shape[:3]).permute(0, 2, 3, 1) * 255).byte())
+            filled.append((smooth(*zero.shape[:-1]).movedim(-3, -1) * 255).byte())
         elif zero.dtype == torch.uint8:
             count, height, width = zero.shape
             blocks = torch.randint(0, CLASSES, (count, height // 8, width // 8), generator=generator)
             filled.append(blocks.repeat_interleave(8, 1).repeat_interleave(8, 2).byte())
         elif name == "flows":
-            coarse = 3 * torch.randn(len(zero), 2, *(-(-side // 16) for side in zero.shape[1:3]), generator=generator)
-            filled.append(nn.functional.interpolate(coarse, zero.shape[1:3], mode="bilinear").permute(0, 2, 3, 1).contiguous())
+            *several, height, width, _ = zero.shape
+            coarse = 3 * torch.randn(math.prod(several), 2, -(-height // 16), -(-width // 16), generator=generator)
+            fine = nn.functional.interpolate(coarse, (height, width), mode="bilinear").unflatten(0, several)
+            filled.append(fine.movedim(-3, -1).contiguous())
         elif name == "noise":
             filled.append(torch.randn(zero.shape, generator=generator))
         else:

@@ -69,7 +69,7 @@ class Segment(_Graph):
     """frames (1, H, W, 3) uint8 -> labels (H, W) uint8."""
 
     def forward(self, frames: Tensor) -> Tensor:
-        return _best(self.network(frames.permute(0, 3, 1, 2).float() / 255))[0]
+        return _best(self.network((frames.float() / 255).permute(0, 3, 1, 2)))[0]
 
     def inputs(self, size: tuple[int, int]) -> dict[str, Tensor]:
         """Zero inputs by name, with the shapes and dtypes of the graph."""
@@ -241,15 +241,15 @@ class Step(_Structure):
 
 
 class WholeFrames(_Structure):
-    """Space "rgb": frames (T, H, W, 3) uint8 [, noise (N, K, *noise_shape)] -> futures (N, K, H, W, 3) float32 in [0, 1]."""
+    """Space "rgb": frames (T, H, W, 3) uint8 [, noise (N, K, *noise_shape)] -> futures (N, K, H, W, 3) uint8."""
 
     def __init__(self, network: StructureGenerator, config: StructureConfig, steps: int, samples: int) -> None:
         super().__init__(network, config)
         self.steps, self.samples = steps, samples
 
     def forward(self, frames: Tensor, *noise: Tensor) -> Tensor:
-        window = frames.permute(0, 3, 1, 2).float()[None] / 255
-        return self.network(window, None, None, self.steps, *noise).permute(0, 1, 3, 4, 2)
+        window = (frames.float() / 255).permute(0, 3, 1, 2)[None]
+        return pixels(self.network(window, None, None, self.steps, *noise))
 
     def inputs(self, size: tuple[int, int]) -> dict[str, Tensor]:
         """Zero inputs by name, with the shapes and dtypes of the graph."""
@@ -276,7 +276,7 @@ class Edges(_Graph):
 
 class Pixels(_Graph):
     """frames (tau, H, W, 3) uint8, the newest past ones, and labels (tau + 1, H, W) uint8, theirs and the next frame's
-    [, edges (tau + 1, H, W) float32][, flows (1, H, W, 2) in pixels of the newest past frame] -> frame (H, W, 3) float32 in [0, 1]."""
+    [, edges (tau + 1, H, W) float32][, flows (1, H, W, 2) in pixels of the newest past frame] -> frame (H, W, 3) uint8."""
 
     config: PixelsConfig
 
@@ -286,8 +286,8 @@ class Pixels(_Graph):
             structures = torch.cat([structures, others[0][:, None]], dim=1)
         if self.config.motion_prior == "dis":
             prior = others[-1].permute(0, 3, 1, 2)
-        past = frames.permute(0, 3, 1, 2).float()[None] / 255
-        return self.network(past, structures[None], prior).frame[0].permute(1, 2, 0)
+        past = (frames.float() / 255).permute(0, 3, 1, 2)[None]
+        return pixels(self.network(past, structures[None], prior).frame[0])
 
     def inputs(self, size: tuple[int, int]) -> dict[str, Tensor]:
         """Zero inputs by name, with the shapes and dtypes of the graph."""
@@ -304,6 +304,14 @@ class Pixels(_Graph):
 
     def outputs(self) -> list[str]:
         return ["frame"]
+
+
+def pixels(images: Tensor) -> Tensor:
+    """... x 3 x H x W float32 in [0, 1] to ... x H x W x 3 uint8, rounded to the nearest: nothing is left for the CPU to do.
+
+    The limits are for runtimes in bfloat16, where 255.5 is 256.
+    """
+    return (images.movedim(-3, -1) * 255 + 0.5).clamp(0, 255).to(torch.uint8)
 
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:

@@ -6,33 +6,52 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
 from vidpred_ros.engines.base import Arrays, as_numpy, check_inputs
+from vidpred_ros.engines.streaming import HostStream
 from vidpred_ros.errors import EngineError
+
+DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 
 
 class OnnxruntimeEngine:
-    """Runs an exported file in float32. ``shapes`` fix inputs by name that the file leaves open."""
+    """Runs an exported file in the precision that it is written in. ``shapes`` fix inputs by name that the file leaves open."""
 
     name = "onnxruntime"
-    precision = "fp32"
 
-    def __init__(self, path: Path, shapes: Mapping[str, tuple[int, ...]] = {}) -> None:
+    def __init__(self, path: Path, precision: str = "fp32", shapes: Mapping[str, tuple[int, ...]] = {}) -> None:
         try:
             self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         except Exception as error:  # noqa: BLE001 - the library has its own kinds for a damaged file
             raise EngineError(f"{path} is no usable ONNX file ({error}); delete it and it is made again") from None
+        self.precision = precision
         self.metadata = dict(self._session.get_modelmeta().custom_metadata_map)
-        self.inputs = {port.name: tuple(port.shape) for port in self._session.get_inputs()} | dict(shapes)
-        self.outputs = {port.name: tuple(port.shape) for port in self._session.get_outputs()}
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        self.inputs = {port.name: tuple(port.shape) for port in inputs} | dict(shapes)
+        self.outputs = {port.name: tuple(port.shape) for port in outputs}
+        self.dtypes = {port.name: np.dtype(DTYPES.get(port.type, np.float32)) for port in (*inputs, *outputs)}
 
-    def infer(self, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
-        wrong = check_inputs(self.inputs, arrays)
+    def infer(self, arrays: Mapping[str, NDArray[Any]], into: Mapping[str, NDArray[Any]] | None = None) -> Arrays:
+        wrong = check_inputs(self.inputs, self.dtypes, arrays)
         if wrong:
             raise EngineError(f"onnxruntime: {wrong}")
-        return dict(zip(self.outputs, self._session.run(None, as_numpy(arrays)), strict=True))
+        binding = self._session.io_binding()
+        for name, array in as_numpy(arrays).items():
+            binding.bind_cpu_input(name, array)
+        for name in self.outputs:
+            if into and name in into:
+                array = into[name]
+                binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+            else:
+                binding.bind_output(name)
+        self._session.run_with_iobinding(binding)
+        return dict(zip(self.outputs, binding.copy_outputs_to_cpu(), strict=True)) | dict(into or {})
+
+    def stream(self) -> HostStream:
+        return HostStream(self)
 
     def close(self) -> None:
         self._session = None

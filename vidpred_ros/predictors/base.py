@@ -62,9 +62,3 @@ def check_steps(card: ModelCard, steps: int) -> None:
     """Raise ConfigError when a released model does not offer that many futures."""
     if not 1 <= steps <= card.network.max_steps:
         raise ConfigError(f"model {card.id} predicts 1 to {card.network.max_steps} steps, not {steps}")
-
-
-def to_pixels(futures: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Colours in [0, 1] as bytes, rounded to the nearest; any shape."""
-    pixels = np.multiply(futures, 255, dtype=np.float32)
-    return np.add(pixels, 0.5, out=pixels).astype(np.uint8)

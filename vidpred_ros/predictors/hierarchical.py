@@ -7,7 +7,6 @@ in common with the last, costs eight.
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
 
@@ -15,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidpred_ros.engines import open_engine
-from vidpred_ros.engines.base import Arrays, Engine
+from vidpred_ros.engines.base import Arrays
 from vidpred_ros.forecast import Forecast, horizons_from_frames
 from vidpred_ros.models import ReleasedModel
 from vidpred_ros.motion import DisFlow, gray
-from vidpred_ros.predictors.base import check_steps, to_pixels
+from vidpred_ros.predictors.base import check_steps
 from vidpred_ros.predictors.history import Continuity
 from vidpred_ros.window import Window
 
@@ -27,7 +26,7 @@ from vidpred_ros.window import Window
 class Hierarchical:
     """K future frames from a released model. Raises ModelError, EngineError or ConfigError when it cannot be set up.
 
-    ``latency_ms`` of a forecast: ``motion`` (optical flow), ``infer`` (the engine), ``output`` (float to uint8).
+    ``latency_ms`` of a forecast: ``motion`` (optical flow), ``infer`` (the engine).
     """
 
     def __init__(self, model: ReleasedModel, engine: str | None, steps: int, stream: bool) -> None:
@@ -38,7 +37,7 @@ class Hierarchical:
         self.steps, self.weights_sha256 = steps, card.weights_sha256
         self._prior = card.network.needs_flows
         self._engine = open_engine(model, engine, "stream" if stream else "whole", steps)
-        self._stream = _Stream(self._engine) if stream else None
+        self._stream = self._engine.stream() if stream else None
         self.engine = f"{self._engine.name} {self._engine.precision}"
         self._flows = _FlowHistory(self.size, self.window_length)
 
@@ -46,20 +45,14 @@ class Hierarchical:
         start = time.perf_counter()
         fresh = self._flows.update(window) if self._prior else self._flows.count(window)
         measured = time.perf_counter()
-        futures = self._infer(window, fresh)
-        inferred = time.perf_counter()
-        frames = to_pixels(futures)
-        latency = {
-            "motion": (measured - start) * 1e3,
-            "infer": (inferred - measured) * 1e3,
-            "output": (time.perf_counter() - inferred) * 1e3,
-        }
+        frames = self._infer(window, fresh)
+        latency = {"motion": (measured - start) * 1e3, "infer": (time.perf_counter() - measured) * 1e3}
         stamp = window.stamps_ns[-1]
         return Forecast(
             self.model_id, stamp, window.period_ns, horizons_from_frames(frames, stamp, window.period_ns), latency
         )
 
-    def _infer(self, window: Window, fresh: int) -> NDArray[np.float32]:
+    def _infer(self, window: Window, fresh: int) -> NDArray[np.uint8]:
         if self._stream is None:
             inputs: Arrays = {"frames": np.stack(window.frames)}
             if self._prior:
@@ -71,39 +64,14 @@ class Hierarchical:
             frames = frames[:1] + frames  # the first frame has none before it
         for i in range(-fresh, 0):
             newest = slice(i - 1, i + 1 or None)
-            flows = np.stack(self._flows.newest[newest]) if self._prior else None
-            futures = self._stream.push(np.stack(frames[newest]), flows)
+            inputs = {"frames": np.stack(frames[newest])}
+            if self._prior:
+                inputs["flows"] = np.stack(self._flows.newest[newest])
+            futures = self._stream.push(inputs)["futures"]
         return futures
 
     def close(self) -> None:
         self._engine.close()
-
-
-class _Stream:
-    """A streaming engine and the histories of its states: what a pass returned comes back some frames later."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self._delays: dict[str, int] = json.loads(engine.metadata["vidpred.delays"])
-        self.clear()
-
-    def clear(self) -> None:
-        """Forget all frames. The zeros that stand in for them are gone from the states after 8 frames."""
-        self._histories = {
-            name: deque([np.zeros(self.engine.inputs[f"past_{name}"], np.float32)] * delay, maxlen=delay)
-            for name, delay in self._delays.items()
-        }
-
-    def push(self, frames: NDArray[np.uint8], flows: NDArray[np.float32] | None) -> NDArray[np.float32]:
-        """One pass for a new frame, given with the one before it: K x H x W x 3 float32 in [0, 1]."""
-        inputs: Arrays = {f"past_{name}": history[0] for name, history in self._histories.items()}
-        inputs["frames"] = frames
-        if flows is not None:
-            inputs["flows"] = flows
-        results = self.engine.infer(inputs)
-        for name, history in self._histories.items():
-            history.append(results[name])
-        return results["futures"]
 
 
 class _FlowHistory(Continuity):

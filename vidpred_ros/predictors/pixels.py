@@ -17,7 +17,6 @@ from vidpred_ros.engines.base import Arrays, Engine
 from vidpred_ros.errors import ConfigError
 from vidpred_ros.models import ReleasedModel, find_model
 from vidpred_ros.motion import DisFlow, gray
-from vidpred_ros.predictors.base import to_pixels
 
 Image = NDArray[np.uint8]
 
@@ -85,7 +84,7 @@ class PixelRoll:
         if self._dis is not None:
             before, now = (gray(self._frames[i]) for i in (-2, -1))
             arrays["flows"] = self._dis(now, before)[None]
-        frame = to_pixels(np.clip(self._engine.infer(arrays)["frame"], 0, 1))  # bf16 rounds a white past 1
+        frame = self._engine.infer(arrays)["frame"]
         self._frames.append(frame)
         self._labels.append(labels)
         return frame

@@ -12,7 +12,7 @@ from vidpred_ros.engines.base import Engine
 from vidpred_ros.errors import ConfigError
 from vidpred_ros.forecast import Forecast, horizons_from_frames
 from vidpred_ros.models import ReleasedModel
-from vidpred_ros.predictors.base import check_steps, to_pixels
+from vidpred_ros.predictors.base import check_steps
 from vidpred_ros.window import Window
 
 #: Futures that one pass of ``Stochastic.sample`` draws. An engine's shapes are fixed: with a batch of its own for each
@@ -23,7 +23,7 @@ SAMPLES = 10
 class WholeWindow:
     """K future frames from a released model. Raises ModelError, EngineError or ConfigError when it cannot be set up.
 
-    ``latency_ms`` of a forecast: ``infer`` (the engine), ``output`` (float to uint8).
+    ``latency_ms`` of a forecast: ``infer`` (the engine).
     """
 
     def __init__(self, model: ReleasedModel, engine: str | None, steps: int) -> None:
@@ -37,16 +37,14 @@ class WholeWindow:
 
     def predict(self, window: Window) -> Forecast:
         start = time.perf_counter()
-        futures = self._infer(np.stack(window.frames))
-        inferred = time.perf_counter()
-        frames = to_pixels(futures)
-        latency = {"infer": (inferred - start) * 1e3, "output": (time.perf_counter() - inferred) * 1e3}
+        frames = self._infer(np.stack(window.frames))
+        latency = {"infer": (time.perf_counter() - start) * 1e3}
         stamp = window.stamps_ns[-1]
         horizons = horizons_from_frames(frames, stamp, window.period_ns)
         return Forecast(self.model_id, stamp, window.period_ns, horizons, latency)
 
-    def _infer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """K x H x W x 3 float32 in [0, 1] of the frames 8 x H x W x 3."""
+    def _infer(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """K x H x W x 3 of the frames 8 x H x W x 3."""
         return self._engine.infer({"frames": frames})["futures"]
 
     def close(self) -> None:
@@ -77,10 +75,10 @@ class Stochastic(WholeWindow):
         drawn = []
         for _ in range(0, count, SAMPLES):
             noise = random.standard_normal(self._sampler.inputs["noise"], np.float32)
-            drawn.append(to_pixels(self._sampler.infer({"frames": frames, "noise": noise})["futures"]))
+            drawn.append(self._sampler.infer({"frames": frames, "noise": noise})["futures"])
         return np.concatenate(drawn)[:count]
 
-    def _infer(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _infer(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return self._engine.infer({"frames": frames, "noise": self._mean})["futures"][0]
 
     def close(self) -> None:

@@ -195,7 +195,7 @@ def _open(path: Path, engine: str | None, shapes: dict[str, tuple[int, ...]]) ->
         if name == "onnxruntime":
             from vidpred_ros.engines.onnxruntime_engine import OnnxruntimeEngine
 
-            return OnnxruntimeEngine(path, shapes)
+            return OnnxruntimeEngine(path, shapes=shapes)
     except EngineError as error:
         raise EngineError(str(error).removesuffix("; delete it and it is made again")) from None
     raise EngineError(f"{path}: engine {name} runs released models only; an .onnx file runs on openvino or onnxruntime")
