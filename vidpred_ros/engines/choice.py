@@ -19,7 +19,7 @@ from vidpred_ros.errors import EngineError, VidpredError
 
 #: Modules of the engines that need a GPU, any of which will do, and what to install.
 GPU_ENGINES = {
-    "tensorrt": (("tensorrt",), "tensorrt cuda-bindings"),
+    "tensorrt": (("tensorrt", "tensorrt_bindings"), "tensorrt cuda-bindings"),
     "tensorrt_rtx": (("tensorrt_rtx", "tensorrt_rtx_bindings"), "tensorrt-rtx cuda-bindings"),
 }
 #: What each engine can compute in; its default is its own affair. torch has the half ones on a GPU only (``_precisions``).
@@ -38,12 +38,14 @@ log = logging.getLogger(__name__)
 class EngineChoice:
     """What is asked of engines. It goes wherever the name of an engine goes: ``make_predictor(model, EngineChoice(...))``.
 
-    ``name`` None: the best that works here; ``precision`` None: the engine's default; ``progress``: told what takes long.
+    ``name`` None: the best that works here; ``precision`` None: the engine's default; ``progress``: told what takes long;
+    ``opened``: shown every engine that was opened.
     """
 
     name: str | None = None
     precision: str | None = None
     progress: Progress | None = None
+    opened: Callable[[Engine], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -99,18 +101,18 @@ def obstacles() -> dict[str, str]:
     gpu = _ask_driver()
     found = {name: _gpu_obstacle(name, gpu) for name in GPU_ENGINES}
     order = ("torch", "openvino", "onnxruntime") if torch_on_gpu() else ("openvino", "onnxruntime", "torch")
-    return found | {name: "" if _installed(ENGINES[name]) else "not installed" for name in order}
+    return found | {name: "" if installed(ENGINES[name]) else "not installed" for name in order}
 
 
 def _gpu_obstacle(name: str, gpu: Gpu | str) -> str:
-    if not any(_installed(module) for module in GPU_ENGINES[name][0]):
+    if not any(installed(module) for module in GPU_ENGINES[name][0]):
         return "not installed"
     if isinstance(gpu, str):
         return gpu
-    return "" if _installed("cuda.bindings") else "the Python package cuda-bindings is not installed"
+    return "" if installed("cuda.bindings") else "the Python package cuda-bindings is not installed"
 
 
-def _installed(module: str) -> bool:
+def installed(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:  # not even the package that it is in
