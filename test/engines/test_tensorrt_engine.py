@@ -1,0 +1,353 @@
+"""The TensorRT engine on doubles of CUDA and TensorRT (helpers/fake_cuda.py, fake_tensorrt.py): no GPU ran any of this.
+
+What is tested is our part: names, buffers, addresses of the states in each phase, captured graphs, cameras that are absent, the
+cache, errors, and that all memory is given back. The network itself runs in ONNX Runtime, so results must be its very bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from helpers.fake_cuda import FakeCuda, cudaError_t
+from helpers.fake_tensorrt import MAGIC, make_module
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from vidpred_ros.engines.choice import Gpu
+from vidpred_ros.engines.onnxruntime_engine import OnnxruntimeEngine
+from vidpred_ros.engines.plans import sidecar
+from vidpred_ros.engines.streaming import HostStream
+from vidpred_ros.engines.tensorrt_build import find_library
+from vidpred_ros.engines.tensorrt_engine import TensorrtEngine, open_tensorrt
+from vidpred_ros.errors import EngineError
+
+NAMES = ["tensorrt", "tensorrt_rtx"]
+GPU = Gpu("Orin", "8.7", 32.0, "12.6")
+DELAYS = {"near": 1, "far": 2, "farther": 4}
+METADATA = {"vidpred.delays": json.dumps(DELAYS), "vidpred.model": "small"}
+SIZE = (3, 5)
+
+
+def small_file(path: Path, cameras: int | str = 1) -> Path:
+    """A streaming network in the small: each of three states is the new frames' mean colour and half of what it was some passes
+    before, and the futures show them all, so that they hang on all that a camera saw."""
+    nodes = [
+        helper.make_node("Cast", ["frames"], ["seen"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["seen", "flows"], ["moved"]),
+        helper.make_node("ReduceMean", ["moved", "axes"], ["mean"], keepdims=0),
+    ]
+    for name in DELAYS:
+        nodes.append(helper.make_node("Mul", [f"past_{name}", "half"], [f"old_{name}"]))
+        nodes.append(helper.make_node("Add", ["mean", f"old_{name}"], [name]))
+    nodes += [
+        helper.make_node("Concat", list(DELAYS), ["all"], axis=1),
+        helper.make_node("Mod", ["all", "limit"], ["wrapped"], fmod=1),
+        helper.make_node("Cast", ["wrapped"], ["futures"], to=TensorProto.UINT8),
+    ]
+    constants = {"axes": np.array([1, 2, 3]), "half": np.float32(0.5), "limit": np.float32(256)}
+    states = {name: (TensorProto.FLOAT, [cameras, 3]) for name in DELAYS}
+    pictures = [cameras, 2, *SIZE, 3]
+    inputs = {"frames": (TensorProto.UINT8, pictures), "flows": (TensorProto.FLOAT, pictures)}
+    inputs |= {f"past_{name}": port for name, port in states.items()}
+    outputs = {"futures": (TensorProto.UINT8, [cameras, 3 * len(DELAYS)])} | states
+    graph = helper.make_graph(
+        nodes,
+        "small",
+        [helper.make_tensor_value_info(name, *port) for name, port in inputs.items()],
+        [helper.make_tensor_value_info(name, *port) for name, port in outputs.items()],
+        [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    helper.set_model_props(model, METADATA)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+    return path
+
+
+def inputs_of(seed: int, cameras: int = 1) -> dict[str, NDArray[Any]]:
+    """Frames and flows, without states."""
+    random = np.random.default_rng(seed)
+    frames = random.integers(0, 256, (cameras, 2, *SIZE, 3), dtype=np.uint8)
+    return {"frames": frames, "flows": random.normal(size=frames.shape).astype(np.float32)}
+
+
+def states_of(value: float) -> dict[str, NDArray[Any]]:
+    return {f"past_{name}": np.full((1, 3), value, np.float32) for name in DELAYS}
+
+
+def machine(patch: pytest.MonkeyPatch, cache: Path) -> FakeCuda:
+    """A machine with a GPU and every TensorRT, all of them doubles."""
+    fake = FakeCuda()
+    patch.setitem(sys.modules, "cuda.bindings.runtime", fake)  # type: ignore[arg-type]
+    patch.setitem(sys.modules, "tensorrt", make_module("tensorrt", "10.3.0", fake))
+    patch.setitem(sys.modules, "tensorrt_rtx", make_module("tensorrt_rtx", "1.7.1.116", fake))
+    patch.setattr("vidpred_ros.engines.tensorrt_engine.find_gpu", lambda: GPU)
+    patch.setattr("vidpred_ros.engines.cuda.DRIVER_FILE", cache / "no such file")
+    patch.setenv("VIDPRED_CACHE", str(cache))
+    return fake
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeCuda:
+    return machine(monkeypatch, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_step_gives_the_networks_own_bits(gpu: FakeCuda, tmp_path: Path, name: str) -> None:
+    path = small_file(tmp_path / "small.onnx")
+    engine, reference = open_tensorrt(path, name, "fp16"), OnnxruntimeEngine(path)
+    assert (engine.name, engine.precision, engine.metadata) == (name, "fp16", METADATA)
+    assert engine.inputs == reference.inputs and engine.outputs == reference.outputs and engine.dtypes == reference.dtypes
+    for seed in range(3):
+        arrays = inputs_of(seed) | states_of(seed)
+        got, expected = engine.infer(arrays), reference.infer(arrays)
+        assert got.keys() == expected.keys() and gpu.launches == seed + 1
+        assert all(np.array_equal(got[port], expected[port]) for port in expected)
+    into = {"futures": np.zeros((1, 9), np.uint8)}
+    results = engine.infer(arrays, into)
+    assert results["futures"] is into["futures"] and np.array_equal(into["futures"], expected["futures"])
+    kept = results["near"].copy()
+    engine.infer(inputs_of(9) | states_of(0))
+    assert np.array_equal(results["near"], kept), "a later run must not write over what an earlier one returned"
+    engine.close()
+    engine.close()
+    assert gpu.alive == 0
+    with pytest.raises(EngineError, match=f"{name}: it is closed"):
+        engine.infer(arrays)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stream_keeps_its_states_on_the_gpu(gpu: FakeCuda, tmp_path: Path, name: str) -> None:
+    path = small_file(tmp_path / "small.onnx")
+    engine = open_tensorrt(path, name, "fp32")
+    stream, reference = engine.stream(), HostStream(OnnxruntimeEngine(path))
+    for frame in range(20):
+        if frame == 13:
+            stream.clear()
+            reference.clear()
+        got, expected = stream.push(inputs_of(frame)), reference.push(inputs_of(frame))
+        assert got.keys() == {"futures"} == expected.keys()
+        assert np.array_equal(got["futures"], expected["futures"]), frame
+    assert gpu.launches == 20, "a pass is one launch"
+    slots, state_bytes = max(DELAYS.values()) + 1, 3 * 4
+    pinned = sum(a.nbytes for a in inputs_of(0).values()) + 9
+    assert gpu.used("pinned") == pinned, "no state is ever copied to the host"
+    assert gpu.used("device") == pinned + slots * len(DELAYS) * state_bytes + 1000
+    engine.close()
+    assert gpu.alive == 0
+    for call in (lambda: stream.push(inputs_of(0)), stream.clear, engine.stream):
+        with pytest.raises(EngineError, match="it is closed"):
+            call()
+
+
+@settings(max_examples=25)
+@given(
+    st.lists(
+        st.one_of(
+            st.lists(st.booleans(), min_size=3, max_size=3),  # who is there in this pass
+            st.integers(0, 2),  # a camera whose frames are forgotten
+        ),
+        min_size=1,
+        max_size=14,
+    )
+)
+def test_cameras_that_are_absent_keep_their_states(happenings: list[list[bool] | int]) -> None:
+    """Three cameras as one batch against three streams of their own, each of which sees its own frames only."""
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        fake = machine(patch, Path(folder))
+        engine = open_tensorrt(small_file(Path(folder) / "three.onnx", cameras=3), "tensorrt", "fp32")
+        stream = engine.stream()
+        one = OnnxruntimeEngine(small_file(Path(folder) / "one.onnx"))
+        own = [HostStream(one) for _ in range(3)]
+        for number, happening in enumerate(happenings):
+            if isinstance(happening, int):
+                stream.clear(happening)
+                own[happening].clear()
+                continue
+            arrays = inputs_of(number, cameras=3)
+            futures = stream.push(arrays, np.array(happening))["futures"]
+            for camera in np.flatnonzero(happening):
+                alone = own[camera].push({name: array[camera : camera + 1] for name, array in arrays.items()})
+                assert np.array_equal(futures[camera], alone["futures"][0]), (number, camera)
+        engine.close()
+        assert fake.alive == 0
+
+
+def test_streams_of_one_engine_do_not_mix(gpu: FakeCuda, tmp_path: Path) -> None:
+    """Nor do threads, each with a stream of its own, that share an engine."""
+    path = small_file(tmp_path / "small.onnx")
+    engine = open_tensorrt(path, "tensorrt", "fp32")
+    seen: dict[int, list[NDArray[Any]]] = {}
+
+    def drive(camera: int) -> None:
+        stream = engine.stream()
+        seen[camera] = [stream.push(inputs_of(100 * camera + frame))["futures"] for frame in range(12)]
+
+    threads = [threading.Thread(target=drive, args=(camera,)) for camera in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for camera, futures in seen.items():
+        reference = HostStream(OnnxruntimeEngine(path))
+        expected = [reference.push(inputs_of(100 * camera + frame))["futures"] for frame in range(12)]
+        assert np.array_equal(futures, expected), camera
+    assert len(seen) == 3
+    engine.close()
+    assert gpu.alive == 0
+
+
+def test_a_network_that_cannot_be_captured_runs_without_a_graph(
+    gpu: FakeCuda, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = small_file(tmp_path / "small.onnx")
+    plan = tmp_path / "small.plan"
+    plan.write_bytes(MAGIC + b"0" + path.read_bytes())
+    engine = TensorrtEngine(plan, METADATA, find_library("tensorrt_rtx"), "fp32")
+    stream, reference = engine.stream(), HostStream(OnnxruntimeEngine(path))
+    for frame in range(7):
+        expected = reference.push(inputs_of(frame))["futures"]
+        assert np.array_equal(stream.push(inputs_of(frame))["futures"], expected)
+    assert gpu.launches == 0
+    assert "small.plan runs without a CUDA graph, which is slower: the network does something" in caplog.text
+    engine.close()
+    assert gpu.alive == 0
+
+
+def test_a_capture_that_fails_is_survived(gpu: FakeCuda, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """TensorRT cannot tell beforehand; CUDA says so when the capture ends."""
+    path = small_file(tmp_path / "small.onnx")
+    engine = open_tensorrt(path, "tensorrt", "fp32")
+    end = gpu.cudaStreamEndCapture
+    gpu.cudaStreamEndCapture = lambda stream: (end(stream), (cudaError_t.cudaErrorStreamCaptureInvalidated, None))[1]  # type: ignore
+    arrays = inputs_of(1) | states_of(2)
+    expected = OnnxruntimeEngine(path).infer(arrays)
+    assert all(np.array_equal(array, expected[port]) for port, array in engine.infer(arrays).items())
+    assert gpu.launches == 0 and "slower: CUDA: cudaStreamEndCapture failed: cudaErrorStreamCaptureInvalidated" in caplog.text
+
+
+def test_wrong_inputs_are_refused(gpu: FakeCuda, tmp_path: Path) -> None:
+    engine = open_tensorrt(small_file(tmp_path / "small.onnx"), "tensorrt", "fp32")
+    arrays = inputs_of(0)
+    with pytest.raises(EngineError, match=r"tensorrt: inputs \['flows', 'frames'\] given, .*past_near.* expected"):
+        engine.infer(arrays)
+    stream = engine.stream()
+    with pytest.raises(EngineError, match=r"tensorrt: inputs .*past_near.* given, \['flows', 'frames'\] expected"):
+        stream.push(arrays | states_of(0))
+    with pytest.raises(EngineError, match="frames is float32"):
+        stream.push(arrays | {"frames": arrays["frames"].astype(np.float32)})
+    with pytest.raises(EngineError, match="flows is"):
+        stream.push(arrays | {"flows": arrays["flows"][:, :1]})
+    strided = {"frames": np.repeat(arrays["frames"], 2, axis=4)[..., ::2], "flows": arrays["flows"]}
+    assert not strided["frames"].flags.c_contiguous
+    futures = stream.push(strided)["futures"]
+    stream.clear()
+    assert np.array_equal(futures, stream.push(arrays)["futures"])
+
+
+def test_a_graph_without_states_does_not_stream(gpu: FakeCuda, tmp_path: Path) -> None:
+    path = small_file(tmp_path / "small.onnx")
+    model = onnx.load(path)
+    helper.set_model_props(model, {"vidpred.model": "small"})
+    onnx.save(model, path)
+    with pytest.raises(EngineError, match=r"small-tensorrt-.*\.plan does not stream"):
+        open_tensorrt(path, "tensorrt", "fp32").stream()
+
+
+def test_an_open_shape_is_refused_and_nothing_leaks(gpu: FakeCuda, tmp_path: Path) -> None:
+    path = small_file(tmp_path / "small.onnx", cameras="n")
+    with pytest.raises(EngineError, match=r"port frames has the open shape \(-1, 2, 3, 5, 3\)"):
+        open_tensorrt(path, "tensorrt", "fp32")
+    assert gpu.alive == 0
+
+
+@pytest.mark.parametrize("room", [1, 1300, 1500])
+def test_too_little_memory_is_an_error_and_nothing_leaks(gpu: FakeCuda, tmp_path: Path, room: int) -> None:
+    gpu.limit = room
+    engines = []
+    with pytest.raises(EngineError, match=r"CUDA: cudaMalloc(Host)? failed: cudaErrorMemoryAllocation \(error 2\)"):
+        engines.append(open_tensorrt(small_file(tmp_path / "small.onnx"), "tensorrt", "fp32"))
+        engines[0].stream()
+    for engine in engines:
+        engine.close()
+    assert gpu.alive == 0
+
+
+def test_an_engine_is_built_once_and_said_to_be_what_it_is(gpu: FakeCuda, tmp_path: Path) -> None:
+    path = small_file(tmp_path / "small.onnx")
+    told: list[tuple[str, float | None]] = []
+    for _ in range(2):
+        open_tensorrt(path, "tensorrt", "fp16", lambda text, share: told.append((text, share))).close()
+    assert sys.modules["tensorrt"].Builder.builds == 1
+    shares = [share for _, share in told if share is not None]
+    assert shares == sorted(shares) and shares[0] == 0 and shares[-1] == 1
+    assert told[1][0] == "building small with tensorrt 10.3.0: timing tactics"
+    (plan,) = (tmp_path / "cache" / "engines").glob("small-tensorrt-*.plan")
+    key = json.loads(sidecar(plan).read_text())["key"]
+    assert key == {
+        "onnx_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "library": "tensorrt 10.3.0",
+        "gpu": "Orin",
+        "compute_capability": "8.7",
+        "driver": "12060",
+        "precision": "fp16",
+        "shapes": "frames 1x2x3x5x3, flows 1x2x3x5x3, past_near 1x3, past_far 1x3, past_farther 1x3, "
+        "futures 1x9, near 1x3, far 1x3, farther 1x3",
+        "flags": "STRONGLY_TYPED, no TF32",
+    }
+
+
+def test_each_library_has_its_own_plan(gpu: FakeCuda, tmp_path: Path) -> None:
+    path = small_file(tmp_path / "small.onnx")
+    for name in NAMES:
+        open_tensorrt(path, name, "fp32").close()
+    plans = sorted((tmp_path / "cache" / "engines").glob("*.plan"))
+    flags = [json.loads(sidecar(plan).read_text())["key"]["flags"] for plan in plans]
+    assert flags == ["STRONGLY_TYPED, no TF32", "STRONGLY_TYPED, no TF32, REQUIRE_USER_ALLOCATION"]
+
+
+def test_a_plan_that_tensorrt_does_not_read_is_built_again(
+    gpu: FakeCuda, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its file is whole, and yet TensorRT refuses it: a sidecar cannot know everything."""
+    path = small_file(tmp_path / "small.onnx")
+    open_tensorrt(path, "tensorrt", "fp32").close()
+    (plan,) = (tmp_path / "cache" / "engines").glob("*.plan")
+    good = plan.read_bytes()
+    plan.write_bytes(b"of another world")
+    says = json.loads(sidecar(plan).read_text())
+    says["plan"] = {"sha256": hashlib.sha256(plan.read_bytes()).hexdigest(), "bytes": plan.stat().st_size}
+    sidecar(plan).write_text(json.dumps(says))
+    open_tensorrt(path, "tensorrt", "fp32").close()
+    assert plan.read_bytes() == good and sys.modules["tensorrt"].Builder.builds == 2
+    assert "discarding small-tensorrt-" in caplog.text and "Magic tag does not match" in caplog.text
+
+
+def test_without_a_gpu_or_a_library_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = small_file(tmp_path / "small.onnx")
+    monkeypatch.setattr("vidpred_ros.engines.choice._ask_driver", lambda: "no NVIDIA GPU: its driver is not installed")
+    with pytest.raises(EngineError, match="no NVIDIA GPU: its driver is not installed"):
+        open_tensorrt(path, "tensorrt", "fp32")
+    machine(monkeypatch, tmp_path)
+    monkeypatch.setitem(sys.modules, "tensorrt", None)  # type: ignore[arg-type]  # as if it were not installed
+    monkeypatch.setitem(sys.modules, "tensorrt_bindings", None)  # type: ignore[arg-type]
+    with pytest.raises(EngineError, match="tensorrt is not installed or broken"):
+        open_tensorrt(path, "tensorrt", "fp32")
+    monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", None)  # type: ignore[arg-type]
+    with pytest.raises(EngineError, match="pip install cuda-bindings"):
+        open_tensorrt(path, "tensorrt_rtx", "fp32")
+    machine(monkeypatch, tmp_path)
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(EngineError, match="is no usable ONNX file"):
+        open_tensorrt(path, "tensorrt", "fp32")
