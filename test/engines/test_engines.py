@@ -166,10 +166,11 @@ def test_a_truncated_export_is_named(model: ReleasedModel, tmp_path: Path) -> No
 
 
 def test_unknown_and_missing_engines(model: ReleasedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(EngineError, match="unknown engine 'cuda'; known: openvino"):
+    with pytest.raises(EngineError, match="unknown engine 'cuda'; known: tensorrt"):
         open_engine(model, "cuda")
     monkeypatch.setattr("vidpred_ros.engines.base.ENGINES", {"openvino": "no_such_module"})
     assert installed_engines() == []
+    monkeypatch.setattr("vidpred_ros.engines.choice.installed", lambda module: False)
     with pytest.raises(EngineError, match="pip install openvino"):
         open_engine(model)
 

@@ -10,6 +10,7 @@ import importlib.util
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from vidpred_ros.engines.base import (
@@ -23,6 +24,16 @@ from vidpred_ros.engines.base import (
     cache_folder,
     installed_engines,
 )
+from vidpred_ros.engines.choice import (
+    GPU_ENGINES,
+    EngineChoice,
+    EngineLike,
+    as_choice,
+    candidates,
+    check_precision,
+    choose,
+    first_that_opens,
+)
 from vidpred_ros.errors import EngineError
 from vidpred_ros.models import ReleasedModel
 
@@ -31,20 +42,6 @@ __all__ = ["ENGINES", "Arrays", "Engine", "GraphSpec", "Progress", "cached_file"
 log = logging.getLogger(__name__)
 #: An export takes seconds; this long means that something hangs.
 EXPORT_TIMEOUT_S = 600
-
-
-def choose(name: str | None) -> str:
-    """The engine of that name, or the best that is installed. Raises EngineError with what to install."""
-    there = installed_engines()
-    if name is None:
-        if not there:
-            raise EngineError("no inference engine is installed: pip install openvino (or onnxruntime, or torch)")
-        return there[0]
-    if name not in ENGINES:
-        raise EngineError(f"unknown engine {name!r}; known: {', '.join(ENGINES)}; installed: {', '.join(there)}")
-    if name not in there:
-        raise EngineError(f"engine {name!r} is not installed: pip install {ENGINES[name]} (installed: {there})")
-    return name
 
 
 def cached_file(model: ReleasedModel, spec: GraphSpec) -> Path:
@@ -112,7 +109,7 @@ def open_file(name: str, path: Path, precision: str | None = None) -> Engine:
 
 def open_engine(
     model: ReleasedModel,
-    name: str | None = None,
+    name: EngineLike = None,
     kind: str = "stream",
     steps: int = 1,
     precision: str | None = None,
@@ -120,20 +117,43 @@ def open_engine(
     batch: int = 1,
     progress: Progress | None = None,
 ) -> Engine:
-    """The engine of that name (None: the best on this machine) for one graph of a model.
+    """The engine of that name for one graph of a model; None: the best that works here, the others being passed over with a
+    warning (``choice.py``).
 
-    ``precision``: "fp32", "bf16" (OpenVINO: as it runs the float file) or "int8"; None takes bf16 on OpenVINO where the
+    ``precision``: one of ``choice.PRECISIONS``; None takes fp16 on TensorRT and on torch with a GPU, bf16 on OpenVINO where the
     processor has it, else fp32. ``samples``: how many futures a stochastic network draws at a time; ``batch``: how many
-    cameras a hierarchical one sees at a time. ``progress`` is told of what takes long.
+    cameras a hierarchical one sees at a time. ``progress`` is told of what takes long. Raises EngineError, and ModelError for
+    a graph that the model does not have.
     """
-    name = choose(name)
-    spec = GraphSpec(kind, steps, samples, batch, "int8" if precision == "int8" else "fp32")
+    choice, spec = as_choice(name, precision, progress), GraphSpec(kind, steps, samples, batch)
+
+    def open_one(engine: str) -> Engine:
+        check_precision(engine, choice.precision)
+        return _open(model, engine, spec, choice)
+
+    if choice.name is not None:
+        engine = open_one(choose(choice.name))
+    else:
+        engine = first_that_opens(candidates(choice.precision), f"{model.id} ({kind})", open_one)
+    if choice.opened is not None:
+        choice.opened(engine)
+    return engine
+
+
+def _open(model: ReleasedModel, name: str, spec: GraphSpec, choice: EngineChoice) -> Engine:
     if name == "torch":
         from vidpred_ros.engines.torch_engine import TorchEngine
 
-        return TorchEngine(model, spec)
-    path = exported_file(model, spec, progress)
-    engine = open_file(name, path, precision)
+        return TorchEngine(model, spec, choice.precision)
+    on_gpu, int8 = name in GPU_ENGINES, choice.precision == "int8"
+    spec = replace(spec, precision=(choice.precision or "fp16") if on_gpu else "int8" if int8 else "fp32")
+    path = exported_file(model, spec, choice.progress)
+    if on_gpu:
+        from vidpred_ros.engines.tensorrt_engine import open_tensorrt
+
+        engine: Engine = open_tensorrt(path, name, spec.precision, choice.progress)
+    else:
+        engine = open_file(name, path, choice.precision)
     expected = expected_metadata(model, spec)
     wrong = [key for key, value in expected.items() if engine.metadata.get(key) != value]
     if wrong:

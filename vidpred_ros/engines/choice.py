@@ -48,6 +48,10 @@ class EngineChoice:
     opened: Callable[[Engine], None] | None = None
 
 
+#: How an engine is asked for: a choice, or its name alone; None for the best.
+EngineLike = str | EngineChoice | None
+
+
 @dataclass(frozen=True)
 class Gpu:
     """The first NVIDIA GPU as its driver describes it."""
@@ -58,7 +62,7 @@ class Gpu:
     cuda: str  # newest CUDA that the driver runs: "12.6"
 
 
-def as_choice(engine: str | EngineChoice | None, precision: str | None = None, progress: Progress | None = None) -> EngineChoice:
+def as_choice(engine: EngineLike, precision: str | None = None, progress: Progress | None = None) -> EngineChoice:
     """The choice itself, or one of that name; ``precision`` and ``progress``, where given, count more than the choice's own."""
     choice = engine if isinstance(engine, EngineChoice) else EngineChoice(engine)
     return replace(choice, precision=precision or choice.precision, progress=progress or choice.progress)

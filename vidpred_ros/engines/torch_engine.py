@@ -1,46 +1,56 @@
-"""torch eager: the reference that every other engine is held against. Runs on the GPU when there is one."""
+"""torch: on the CPU eager and in float32, the reference that every other engine is held against; on a GPU, where there is one,
+in half precision and as a CUDA graph."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vidpred_ros.engines import expected_metadata
 from vidpred_ros.engines.base import Arrays, GraphSpec, check_inputs
 from vidpred_ros.engines.graph import make_graph
 from vidpred_ros.engines.streaming import HostStream
+from vidpred_ros.engines.torch_cuda import RecordedPass
 from vidpred_ros.errors import EngineError
 from vidpred_ros.models import ReleasedModel
 
+log = logging.getLogger(__name__)
+HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
+
 
 class TorchEngine:
-    """The same graph as the exported one, batch norms folded, float32."""
+    """The same graph as the exported one, batch norms folded. ``precision`` None: fp16 on a GPU, else fp32; a half one by autocast,
+    with float32 at the ports."""
 
     name = "torch"
-    precision = "fp32"
 
-    def __init__(self, model: ReleasedModel, spec: GraphSpec) -> None:
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    def __init__(self, model: ReleasedModel, spec: GraphSpec, precision: str | None = None) -> None:
+        on_gpu = torch.cuda.is_available()
+        self.device = torch.device("cuda" if on_gpu else "cpu")
+        self.precision = precision or ("fp16" if on_gpu else "fp32")
         self._graph: Any = make_graph(model, spec).to(self.device)
         zeros = self._graph.inputs(model.card.size)
         self.inputs = {name: tuple(zero.shape) for name, zero in zeros.items()}
         with torch.inference_mode():
             results = self._run([zero.to(self.device) for zero in zeros.values()])
+            self._recorded = self._record(zeros) if on_gpu else None
         self.outputs = {name: tuple(result.shape) for name, result in results.items()}
         ports = [*zeros.items(), *results.items()]
         self.dtypes = {name: torch.empty(0, dtype=tensor.dtype).numpy().dtype for name, tensor in ports}
-        self.metadata = self._graph.metadata() | {"vidpred.weights_sha256": model.card.weights_sha256}
+        self.metadata = self._graph.metadata() | expected_metadata(model, spec)
 
     def infer(self, arrays: Mapping[str, NDArray[Any]], into: Mapping[str, NDArray[Any]] | None = None) -> Arrays:
         wrong = check_inputs(self.inputs, self.dtypes, arrays)
         if wrong:
             raise EngineError(f"torch: {wrong}")
         with torch.inference_mode():
-            tensors = [torch.from_numpy(np.ascontiguousarray(arrays[name])).to(self.device) for name in self.inputs]
-            results = {name: result.cpu().numpy() for name, result in self._run(tensors).items()}
+            results = self._eager(arrays) if self._recorded is None else self._recorded(arrays)
         for name, array in (into or {}).items():
             np.copyto(array, results[name])
             results[name] = array
@@ -49,9 +59,24 @@ class TorchEngine:
     def stream(self) -> HostStream:
         return HostStream(self)
 
-    def _run(self, tensors: list[torch.Tensor]) -> dict[str, torch.Tensor]:
-        results = self._graph(*tensors)
-        return dict(zip(self._graph.outputs(), results if isinstance(results, tuple) else (results,), strict=True))
+    def _record(self, zeros: Mapping[str, torch.Tensor]) -> RecordedPass | None:
+        """The pass as a CUDA graph; None, with a warning, for one that cannot be recorded and runs eagerly."""
+        try:
+            return RecordedPass(self._run, zeros)
+        except RuntimeError as error:
+            log.warning("torch runs %s without a CUDA graph, which is slower: %s", type(self._graph).__name__, error)
+            return None
+
+    def _eager(self, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
+        tensors = [torch.from_numpy(np.ascontiguousarray(arrays[name])).to(self.device) for name in self.inputs]
+        return {name: result.cpu().numpy() for name, result in self._run(tensors).items()}
+
+    def _run(self, tensors: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+        half = HALF.get(self.precision)
+        with torch.autocast(self.device.type, half) if half else nullcontext():
+            results = self._graph(*tensors)
+        outputs = dict(zip(self._graph.outputs(), results if isinstance(results, tuple) else (results,), strict=True))
+        return {name: output.float() if output.is_floating_point() else output for name, output in outputs.items()}
 
     def close(self) -> None:
-        self._graph = None
+        self._graph = self._recorded = None

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vidpred_ros.engines.base import graphs_of
+from vidpred_ros.engines.choice import EngineLike
 from vidpred_ros.errors import ConfigError, ModelError
-from vidpred_ros.models import find_model
+from vidpred_ros.models import ReleasedModel, find_model
 from vidpred_ros.predictors.base import Predictor
 from vidpred_ros.predictors.copy_last import CopyLast
 from vidpred_ros.predictors.hierarchical import Hierarchical
@@ -21,25 +22,25 @@ BASELINES: dict[str, Callable[[tuple[int, int], float, int], Predictor]] = {
 
 
 def make_predictor(
-    model: str,
-    engine: str | None = None,
+    model: str | ReleasedModel,
+    engine: EngineLike = None,
     steps: int = 1,
     size: tuple[int, int] = (128, 160),
     period_s: float = 0.1,
     stream: bool | None = None,
 ) -> Predictor:
-    """A baseline, or a released model (its name or its folder) on an engine (None: the best one on this machine).
+    """A baseline, or a released model (itself, its name or its folder) on an engine (None: the best one on this machine).
 
     ``size`` (height, width) and ``period_s`` count for baselines only: a model brings its own. ``stream``: one pass for
     each new frame instead of one for each window; None: where the model can. Raises ModelError for an unknown or
     damaged model, EngineError for an engine that is not installed, ConfigError for steps out of range and for a model
     that cannot stream.
     """
-    if model in BASELINES:
+    if isinstance(model, str) and model in BASELINES:
         if steps < 1:
             raise ConfigError(f"{model} predicts 1 step or more, not {steps}")
         return BASELINES[model](size, period_s, steps)
-    released = find_model(model)
+    released = find_model(model) if isinstance(model, str) else model
     network = released.card.network
     if "whole" not in graphs_of(network):
         labels = network.kind in ("structure", "s2s")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidpred_ros.engines import open_engine
+from vidpred_ros.engines.choice import EngineLike
 from vidpred_ros.errors import ConfigError
 from vidpred_ros.models import find_model
 
@@ -23,7 +24,7 @@ class ForetoldMotion:
     Raises ModelError and EngineError as engines do, ConfigError for a model that foretells no motion.
     """
 
-    def __init__(self, model: str, size: tuple[int, int], steps: int, engine: str | None = None) -> None:
+    def __init__(self, model: str, size: tuple[int, int], steps: int, engine: EngineLike = None) -> None:
         released = find_model(model).at(size)
         config = released.card.network
         if config.kind != "hierarchical" or config.head != "warp" or config.rollout != "direct":

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vidpred_ros.engines import open_engine
 from vidpred_ros.engines.base import Arrays
+from vidpred_ros.engines.choice import EngineLike
 from vidpred_ros.forecast import Forecast, horizons_from_frames
 from vidpred_ros.models import ReleasedModel
 from vidpred_ros.motion import DisFlow, gray
@@ -29,7 +30,7 @@ class Hierarchical:
     ``latency_ms`` of a forecast: ``motion`` (optical flow), ``infer`` (the engine).
     """
 
-    def __init__(self, model: ReleasedModel, engine: str | None, steps: int, stream: bool) -> None:
+    def __init__(self, model: ReleasedModel, engine: EngineLike, steps: int, stream: bool) -> None:
         card = model.card
         check_steps(card, steps)
         self.model_id, self.size, self.period_s = card.id, card.size, card.period

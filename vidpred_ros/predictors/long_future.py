@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from vidpred_ros.engines import open_engine
 from vidpred_ros.engines.base import Arrays
+from vidpred_ros.engines.choice import EngineLike
 from vidpred_ros.errors import ConfigError, ModelError
 from vidpred_ros.models import ReleasedModel, find_model
 from vidpred_ros.motion import carry_labels, move_labels
@@ -35,7 +36,7 @@ class LongFuture:
     """
 
     def __init__(
-        self, model: ReleasedModel, segmenter: Segmenter, engine: str | None, samples: int = 1, seed: int = 0
+        self, model: ReleasedModel, segmenter: Segmenter, engine: EngineLike, samples: int = 1, seed: int = 0
     ) -> None:
         check_label_model(model)
         check_samples(model, samples)
@@ -138,7 +139,7 @@ class LongFuture:
 
 
 def make_long_future(
-    model: str, segmenter: Segmenter, engine: str | None = None, samples: int = 1, seed: int = 0
+    model: str, segmenter: Segmenter, engine: EngineLike = None, samples: int = 1, seed: int = 0
 ) -> LongFuture:
     """A released structure model, by name or folder; see ``LongFuture``."""
     return LongFuture(find_model(model), segmenter, engine, samples, seed)

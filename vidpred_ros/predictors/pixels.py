@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from vidpred_ros.engines import open_engine
 from vidpred_ros.engines.base import Arrays, Engine
+from vidpred_ros.engines.choice import EngineLike
 from vidpred_ros.errors import ConfigError
 from vidpred_ros.models import ReleasedModel, find_model
 from vidpred_ros.motion import DisFlow, gray
@@ -29,7 +30,7 @@ class PixelRoll:
     needless edge generator, and edge generators of another size.
     """
 
-    def __init__(self, model: ReleasedModel, engine: str | None = None, edges: ReleasedModel | None = None) -> None:
+    def __init__(self, model: ReleasedModel, engine: EngineLike = None, edges: ReleasedModel | None = None) -> None:
         config = model.card.network
         if config.kind != "pixels":
             raise ConfigError(f"model {model.id} is of kind {config.kind}; label maps become frames by one of kind pixels")
@@ -110,6 +111,6 @@ class PixelRoll:
             raise ConfigError(f"{self.model_id} takes a {what} of {wanted} uint8, not {found} {array.dtype}")
 
 
-def make_pixel_roll(model: str, engine: str | None = None, edges: str | None = None) -> PixelRoll:
+def make_pixel_roll(model: str, engine: EngineLike = None, edges: str | None = None) -> PixelRoll:
     """A roll of released models, by name or folder. Raises ModelError for one that is not there."""
     return PixelRoll(find_model(model), engine, find_model(edges) if edges else None)

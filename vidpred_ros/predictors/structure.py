@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from vidpred_ros.engines import open_engine
 from vidpred_ros.engines.base import Arrays, Engine
+from vidpred_ros.engines.choice import EngineLike
 from vidpred_ros.errors import ConfigError, ModelError
 from vidpred_ros.forecast import Forecast, Horizon
 from vidpred_ros.models import ReleasedModel, find_model
@@ -39,7 +40,7 @@ class Structure:
         self,
         model: ReleasedModel,
         segmenter: Segmenter | None,
-        engine: str | None,
+        engine: EngineLike,
         steps: int,
         samples: int = 8,
         seed: int = 0,
@@ -181,7 +182,7 @@ def check_samples(model: ReleasedModel, samples: int) -> None:
 def make_structure(
     model: str,
     segmenter: Segmenter | None = None,
-    engine: str | None = None,
+    engine: EngineLike = None,
     steps: int = 5,
     samples: int = 8,
     seed: int = 0,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from vidpred_ros.engines import open_engine
 from vidpred_ros.engines.base import Engine
+from vidpred_ros.engines.choice import EngineLike
 from vidpred_ros.errors import ConfigError
 from vidpred_ros.forecast import Forecast, horizons_from_frames
 from vidpred_ros.models import ReleasedModel
@@ -26,7 +27,7 @@ class WholeWindow:
     ``latency_ms`` of a forecast: ``infer`` (the engine).
     """
 
-    def __init__(self, model: ReleasedModel, engine: str | None, steps: int) -> None:
+    def __init__(self, model: ReleasedModel, engine: EngineLike, steps: int) -> None:
         card = model.card
         check_steps(card, steps)
         self.model_id, self.size, self.period_s = card.id, card.size, card.period
@@ -54,7 +55,7 @@ class WholeWindow:
 class Stochastic(WholeWindow):
     """A stochastic network. ``predict`` takes the mean of its prior (zero noise): its one forecast, the same each time."""
 
-    def __init__(self, model: ReleasedModel, engine: str | None, steps: int) -> None:
+    def __init__(self, model: ReleasedModel, engine: EngineLike, steps: int) -> None:
         super().__init__(model, engine, steps)
         self._model = model
         self._mean = np.zeros(self._engine.inputs["noise"], np.float32)

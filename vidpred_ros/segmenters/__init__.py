@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vidpred_ros.engines.choice import EngineLike
 from vidpred_ros.errors import ConfigError, ModelError
 from vidpred_ros.models import find_model
 from vidpred_ros.segmenters.base import Segmenter
@@ -11,7 +12,7 @@ from vidpred_ros.segmenters.base import Segmenter
 __all__ = ["Segmenter", "make_segmenter"]
 
 
-def make_segmenter(text: str, engine: str | None = None, class_table: Path | None = None) -> Segmenter:
+def make_segmenter(text: str, engine: EngineLike = None, class_table: Path | None = None) -> Segmenter:
     """A released segmenter by its name or folder, or ``path/to/network.onnx`` with its class table (a YAML, see onnx.py).
 
     ``engine`` None takes the best that is installed. Raises ConfigError for a table that is missing or does not fit,

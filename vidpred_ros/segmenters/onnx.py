@@ -23,8 +23,8 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from vidpred_ros.engines import choose
 from vidpred_ros.engines.base import Engine, bf16_is_native
+from vidpred_ros.engines.choice import EngineLike, as_choice, choose, obstacles
 from vidpred_ros.errors import ConfigError, EngineError, ModelError
 from vidpred_ros.semantics import IGNORE, read_class_table
 from vidpred_ros.sources.base import sha256_of_files
@@ -32,6 +32,8 @@ from vidpred_ros.sources.base import sha256_of_files
 Side = Annotated[int, Field(ge=16, le=8192)]
 Positive = Annotated[float, Field(gt=0)]
 Layout = Literal["nchw", "nhwc"]
+#: Engines that run a network of the user's own, best first.
+RUNTIMES = ("openvino", "onnxruntime")
 #: Types of an input that are filled: colours as they are, or normalised.
 TYPES: dict[int, Any] = {onnx.TensorProto.UINT8: np.uint8, onnx.TensorProto.FLOAT: np.float32}
 
@@ -56,7 +58,7 @@ class OnnxSegmenter:
     for a class table that does not fit, ModelError for a file that is no such network, EngineError when it does not run.
     """
 
-    def __init__(self, path: Path, table: Path, engine: str | None) -> None:
+    def __init__(self, path: Path, table: Path, engine: EngineLike) -> None:
         self.name = path.stem
         self.table, wanted = read_class_table(table), _read_network(table)
         self._wanted = wanted
@@ -185,13 +187,15 @@ def _size(path: Path, shape: list[int], layout: Layout, wanted: tuple[int, int] 
     return size
 
 
-def _open(path: Path, engine: str | None, shapes: dict[str, tuple[int, ...]]) -> Engine:
-    name = choose(engine)
+def _open(path: Path, engine: EngineLike, shapes: dict[str, tuple[int, ...]]) -> Engine:
+    choice = as_choice(engine)
+    name = choose(choice.name or next((one for one in RUNTIMES if not obstacles()[one]), None))
+    precision = choice.precision if choice.precision == "fp32" else None  # the file's own types decide else
     try:
         if name == "openvino":
             from vidpred_ros.engines.openvino_engine import OpenvinoEngine
 
-            return OpenvinoEngine(path, "bf16" if bf16_is_native() else "fp32", shapes)
+            return OpenvinoEngine(path, precision or ("bf16" if bf16_is_native() else "fp32"), shapes)
         if name == "onnxruntime":
             from vidpred_ros.engines.onnxruntime_engine import OnnxruntimeEngine
 

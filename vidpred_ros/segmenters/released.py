@@ -6,13 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidpred_ros.engines import open_engine
+from vidpred_ros.engines.choice import EngineLike
 from vidpred_ros.models import ReleasedModel
 
 
 class Released:
     """A segmenter from a model folder. Raises ModelError or EngineError when it cannot be set up."""
 
-    def __init__(self, model: ReleasedModel, engine: str | None) -> None:
+    def __init__(self, model: ReleasedModel, engine: EngineLike) -> None:
         self.name, self.size = model.id, model.card.size
         self.weights_sha256 = model.card.weights_sha256
         self._engine = open_engine(model, engine, "segment", 1)
