@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.models import LABEL_SIZE, make_model
+from helpers.models import LABEL_SIZE, export_here, make_model
 
-from vidpred_ros.engines import GraphSpec, cached_file, installed_engines, open_engine
+from vidpred_ros.engines import GraphSpec, installed_engines, open_engine
 from vidpred_ros.engines.export import TIES, export
 from vidpred_ros.engines.graph import load_network, make_graph, probe_inputs
 from vidpred_ros.errors import ModelError
@@ -30,16 +30,9 @@ def probes(model: ReleasedModel, kind: str, samples: int = 1) -> Arrays:
     return {n: t.numpy() for n, t in zip(names, probe_inputs(graph, model.card.size, seed=5), strict=True)}
 
 
-def exported(model: ReleasedModel, kind: str, samples: int) -> None:
-    """Into the cache by this process: a process of its own takes seconds to import torch."""
-    path = cached_file(model, GraphSpec(kind, STEPS, samples))
-    if not path.is_file():
-        assert export(model, GraphSpec(kind, STEPS, samples), path).keys() == set(installed_engines()) - {"torch"}
-
-
 def run(model: ReleasedModel, engine: str, kind: str, arrays: Arrays, samples: int = 1) -> Arrays:
     if engine != "torch":
-        exported(model, kind, samples)
+        export_here(model, GraphSpec(kind, STEPS, samples))
     opened = open_engine(model, engine, kind, STEPS, "fp32", samples)
     results = opened.infer(arrays)
     shapes = {name: value.shape for name, value in results.items()}
@@ -124,7 +117,7 @@ def test_steps_are_the_whole(tmp_path: Path, settings: dict[str, str]) -> None:
 
 
 def test_a_step_exports(structure: ReleasedModel) -> None:
-    exported(structure, "step", SAMPLES)
+    export_here(structure, GraphSpec("step", STEPS, SAMPLES))
 
 
 @pytest.mark.parametrize("kind,graph", [("segmenter", "segment"), ("s2s", "structure"), ("edges", "edges"), ("pixels", "pixels")])

@@ -1,0 +1,107 @@
+"""Rings of states against a list for each camera."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.models import SIZE, export_here, make_model
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidpred_ros.engines import GraphSpec, open_engine
+from vidpred_ros.engines.streaming import HostStream
+from vidpred_ros.models import ReleasedModel
+
+CAMERAS, DELAYS = 3, {"near": 1, "middle": 2, "far": 4}
+
+
+class Recorder:
+    """An engine whose every state is the number that its camera was given; it notes what came back."""
+
+    def __init__(self) -> None:
+        self.metadata = {"vidpred.delays": json.dumps(DELAYS)}
+        self.inputs = {f"past_{name}": (CAMERAS, 2) for name in DELAYS}
+        self.dtypes = {port: np.dtype(np.float32) for port in self.inputs}
+
+    def infer(self, arrays: Mapping[str, np.ndarray], into: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        self.seen = {name: arrays[f"past_{name}"][:, 0].copy() for name in DELAYS}
+        for array in into.values():
+            array[:] = arrays["number"][:, None]
+        return {"futures": arrays["number"] + 1, **into}
+
+
+passes = st.lists(st.tuples(st.lists(st.booleans(), min_size=CAMERAS, max_size=CAMERAS), st.integers(-6, CAMERAS)), max_size=30)
+
+
+@given(passes)
+def test_each_state_comes_back_after_its_delay(script: list[tuple[list[bool], int]]) -> None:
+    """Cameras come and go and are cleared (number >= 0; CAMERAS: all of them) as a script says."""
+    engine = Recorder()
+    stream = HostStream(engine)  # type: ignore[arg-type] - it needs no more of an engine
+    lists: list[list[int]] = [[] for _ in range(CAMERAS)]
+    for number, (present, cleared) in enumerate(script, start=1):
+        if cleared >= 0:
+            stream.clear(None if cleared == CAMERAS else cleared)
+            for camera in range(CAMERAS) if cleared == CAMERAS else [cleared]:
+                lists[camera] = []
+        results = stream.push({"number": np.full(CAMERAS, number, np.float32)}, np.array(present))
+        assert results.keys() == {"futures"} and (results["futures"] == number + 1).all()
+        for camera in np.flatnonzero(present):
+            past = lists[camera]
+            for name, delay in DELAYS.items():
+                assert engine.seen[name][camera] == (past[-delay] if len(past) >= delay else 0)
+            past.append(number)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> ReleasedModel:
+    return ReleasedModel(make_model(tmp_path_factory.mktemp("batch"), "batch"))
+
+
+@pytest.mark.parametrize("engine", ["torch", "openvino", "onnxruntime"])
+def test_a_batch_of_cameras_says_what_each_alone_says(model: ReleasedModel, engine: str) -> None:
+    """Three cameras as one batch, of which one is away at times and one begins anew."""
+    random = np.random.default_rng(2)
+    if engine != "torch":
+        export_here(model, GraphSpec())
+        export_here(model, GraphSpec(batch=CAMERAS))
+    single, batch = open_engine(model, engine, precision="fp32"), open_engine(model, engine, precision="fp32", batch=CAMERAS)
+    assert batch.inputs["frames"] == (CAMERAS, 2, *SIZE, 3) and batch.outputs["futures"] == (CAMERAS, 1, *SIZE, 3)
+    alone, together = [single.stream() for _ in range(CAMERAS)], batch.stream()
+    for number in range(14):
+        frames = random.integers(0, 256, (CAMERAS, 2, *SIZE, 3), np.uint8)
+        flows = random.normal(0, 2, (CAMERAS, 2, *SIZE, 2)).astype(np.float32)
+        present = np.array([True, number % 3 != 1, number < 11])
+        if number == 7:
+            alone[0].clear()
+            together.clear(0)
+        futures = together.push({"frames": frames, "flows": flows}, present)["futures"]
+        for camera in np.flatnonzero(present):
+            expected = alone[camera].push({"frames": frames[camera], "flows": flows[camera]})["futures"]
+            apart = np.abs(futures[camera].astype(int) - expected)
+            assert apart.max() <= 1 and apart.mean() < 0.01
+    single.close()
+    batch.close()
+
+
+def test_states_are_written_where_they_stay(tmp_path: Path) -> None:
+    """The arrays of ``into`` are those that come back, filled."""
+    model = ReleasedModel(make_model(tmp_path, "into"))
+    export_here(model, GraphSpec())
+    for name in ("torch", "openvino", "onnxruntime"):
+        engine = open_engine(model, name, precision="fp32")
+        zeros = {port: np.zeros(shape, engine.dtypes[port]) for port, shape in engine.inputs.items()}
+        zeros["frames"] += 100
+        fresh = engine.infer(zeros)
+        into = {port: np.full(shape, 7, engine.dtypes[port]) for port, shape in engine.outputs.items() if port != "futures"}
+        results = engine.infer(zeros, into)
+        assert all(results[port] is array and np.array_equal(array, fresh[port]) for port, array in into.items())
+        again = engine.infer(zeros)
+        assert all(np.array_equal(again[port], fresh[port]) for port in fresh)
+        assert not any(np.shares_memory(again[port], array) for port, array in into.items())
+        engine.close()
