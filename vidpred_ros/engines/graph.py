@@ -89,10 +89,10 @@ class WholeWindow(nn.Module):
         self.steps = list(range(1, spec.steps + 1))
 
     def forward(self, frames: Tensor, *others: Tensor) -> Tensor:
-        window = images(self.batched(frames))
+        window = self.batched(images(frames))
         if self.config.noise_channels:
             return pixels(self.network.sample(window, self.steps, others[0]))
-        return self.single(pixels(self.network(window, self.flows(others), self.steps)))
+        return pixels(self.single(self.network(window, self.flows(others), self.steps)))
 
     def flows(self, others: tuple[Tensor, ...]) -> Tensor | None:
         return self.batched(others[0]).movedim(-1, -3) if others else None
@@ -129,7 +129,7 @@ class Motion(WholeWindow):
     frame k steps ahead is the last one sampled at p + motion(p)."""
 
     def forward(self, frames: Tensor, *others: Tensor) -> Tensor:
-        motions = self.network.motions(images(self.batched(frames)), self.flows(others), self.steps)
+        motions = self.network.motions(self.batched(images(frames)), self.flows(others), self.steps)
         return self.single(motions.movedim(-3, -1))
 
     def outputs(self) -> list[str]:
@@ -145,8 +145,8 @@ class Stream(WholeWindow):
     def forward(self, frames: Tensor, *others: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
         names, flows = list(self.network.state_delays()), self.flows(others[:1] if self.config.needs_flows else ())
         states = dict(zip(names, others[-len(names) :], strict=True))
-        futures, kept = self.network.step(images(self.batched(frames)), flows, states, self.steps)
-        return self.single(pixels(futures)), *(kept[name] for name in names)
+        futures, kept = self.network.step(self.batched(images(frames)), flows, states, self.steps)
+        return pixels(self.single(futures)), *(kept[name] for name in names)
 
     def inputs(self, size: tuple[int, int]) -> dict[str, Tensor]:
         """Zero inputs by name, with the shapes and dtypes of the graph."""

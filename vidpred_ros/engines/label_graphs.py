@@ -3,6 +3,8 @@
 The structure generator comes in four graphs. ``structure`` has the whole window in one; ``encode`` and ``forecast`` are its two
 halves, so that a stream of frames encodes each map once; ``step`` is one step with the recurrent states as inputs and outputs,
 so that a future of any length takes the memory of one step. Its RGB form (space "rgb") is a network of frames: ``whole``.
+
+Bytes are cast first thing and made last thing: TensorRT knows uint8 only at a port.
 """
 
 from __future__ import annotations
@@ -36,19 +38,19 @@ def summarise(steps: Sequence[Tensor]) -> tuple[Tensor, ...]:
         samples.append(_best(logits))
         p = logits.permute(0, 2, 3, 1).softmax(dim=-1)  # classes last, where the convolutions of a runtime leave them too
         mean = p.mean(dim=0)
-        labels.append(mean.argmax(dim=-1).to(torch.uint8))
+        labels.append(mean.argmax(dim=-1))
         confidences.append(mean.amax(dim=-1))
         entropies.append(-(mean * torch.log(mean.clamp_min(1e-12))).sum(dim=-1))
         now = p[..., classes]
         seen = now if seen is None else torch.maximum(seen, now)
     assert seen is not None
-    maps = (torch.stack(x) for x in (labels, entropies, confidences))
-    return torch.stack(samples, dim=1), *maps, seen.mean(dim=0).permute(2, 0, 1)
+    drawn, best = torch.stack(samples, dim=1).to(torch.uint8), torch.stack(labels).to(torch.uint8)
+    return drawn, best, torch.stack(entropies), torch.stack(confidences), seen.mean(dim=0).permute(2, 0, 1)
 
 
 def _best(logits: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, H, W) uint8; classes last, because runtimes search along a row much faster."""
-    return logits.permute(0, 2, 3, 1).argmax(dim=-1).to(torch.uint8)
+    """(N, C, H, W) -> (N, H, W) int64; classes last, because runtimes search along a row much faster."""
+    return logits.permute(0, 2, 3, 1).argmax(dim=-1)
 
 
 class _Graph(nn.Module):
@@ -69,7 +71,7 @@ class Segment(_Graph):
     """frames (1, H, W, 3) uint8 -> labels (H, W) uint8."""
 
     def forward(self, frames: Tensor) -> Tensor:
-        return _best(self.network((frames.float() / 255).permute(0, 3, 1, 2)))[0]
+        return _best(self.network((frames.float() / 255).permute(0, 3, 1, 2)))[0].to(torch.uint8)
 
     def inputs(self, size: tuple[int, int]) -> dict[str, Tensor]:
         """Zero inputs by name, with the shapes and dtypes of the graph."""
@@ -97,9 +99,9 @@ class _Structure(_Graph):
         return {"noise": torch.zeros(samples, steps, *self.config.noise_shape)} if self.config.noise_channels else {}
 
     def split(self, others: tuple[Tensor, ...]) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """moved, flows as the network has them (channels first), noise."""
+        """moved (int32), flows as the network has them (channels first), noise."""
         found = list(others)
-        moved = found.pop(0) if self.config.needs_flows else None
+        moved = found.pop(0).to(torch.int32) if self.config.needs_flows else None
         flows = found.pop(0).permute(0, 3, 1, 2) if self.config.needs_flows else None
         return moved, flows, found.pop(0) if found else None
 
@@ -127,6 +129,7 @@ class Whole(_Structure):
         self.steps, self.samples = steps, samples
 
     def forward(self, maps: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+        maps = maps.to(torch.int32)
         if isinstance(self.config, S2SConfig):
             return summarise(self.network(maps[None], None, None, self.steps, None).unbind(dim=1))
         moved, flows, noise = self.split(others)
@@ -221,7 +224,7 @@ class Step(_Structure):
         made = self.network.decode(g, skips, moved)
         if self.config.space == "rgb":
             return made, *prior, *state
-        labels = _best(made)
+        labels = _best(made).to(torch.uint8)
         return labels if self.config.space == "labels" else made.softmax(dim=1), labels, *prior, *state
 
     def inputs(self, size: tuple[int, int]) -> dict[str, Tensor]:
