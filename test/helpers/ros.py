@@ -91,8 +91,10 @@ class Graph:
         self.node.destroy_node()
         rclpy.shutdown(context=self.context)
 
-    def start(self, name: str, parameters: Mapping[str, object], *remappings: str) -> Running:
-        command = [sys.executable, "-m", f"vidpred_ros.nodes.{name}", "--ros-args"]
+    def start(self, name: str, parameters: Mapping[str, object], *remappings: str, script: str = "") -> Running:
+        """The process of a node; ``script``: Python that runs it, where a test has something to put in its way."""
+        program = ["-c", script] if script else ["-m", f"vidpred_ros.nodes.{name}"]
+        command = [sys.executable, *program, "--ros-args"]
         for key, value in parameters.items():
             command += ["-p", f"{key}:={json.dumps(value)}"]
         for remapping in remappings:

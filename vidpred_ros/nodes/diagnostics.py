@@ -148,7 +148,7 @@ class Reporter:
 
     def preparing(self, subject: Subject, text: str, share: float | None, seconds: float) -> DiagnosticStatus:
         """While the node configures: nothing is predicted yet, and how far what it waits for has got."""
-        values: dict[str, object] = {"state": "configuring", "topic": subject.topic, "model": subject.model, "seconds": seconds}
+        values: dict[str, object] = {"state": subject.state, "topic": subject.topic, "model": subject.model, "seconds": seconds}
         if share is not None:
             values["done"] = share
         return DiagnosticStatus(

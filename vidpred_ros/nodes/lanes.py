@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from rclpy.lifecycle import LifecycleNode
 
+from vidpred_ros.engines.base import Progress
+from vidpred_ros.engines.choice import EngineChoice
 from vidpred_ros.errors import ConfigError
 from vidpred_ros.nodes.frame_outputs import FrameOutputs
 from vidpred_ros.nodes.ground_output import GroundOutput
@@ -28,23 +30,24 @@ from vidpred_ros.window import Window
 TOPIC = "topic"
 
 
-def make_lanes(node: LifecycleNode, settings: dict[str, Any]) -> dict[str, Lane]:
+def make_lanes(node: LifecycleNode, settings: dict[str, Any], progress: Progress) -> dict[str, Lane]:
     """ "forecast", the lane of frames, and with the parameter structure "labels", that of label maps.
 
-    Raises VidpredError, and then leaves nothing open.
+    ``progress`` is told of engines that are exported and built. Raises VidpredError, and then leaves nothing open.
     """
+    engine = engine_choice(settings, progress)
     with ExitStack() as undo:
-        lanes = {"forecast": frame_lane(node, settings)}
+        lanes = {"forecast": frame_lane(node, settings, engine)}
         undo.callback(lanes["forecast"].close)
         if settings["structure"]:
-            lanes["labels"] = label_lane(node, settings)
+            lanes["labels"] = label_lane(node, settings, engine)
         undo.pop_all()
     return lanes
 
 
-def frame_lane(node: LifecycleNode, settings: dict[str, Any]) -> Lane:
+def frame_lane(node: LifecycleNode, settings: dict[str, Any], engine: EngineChoice) -> Lane:
     """Raises VidpredError."""
-    predictor = make_predictor(settings["model"], _engine(settings), settings["steps"])
+    predictor = make_predictor(settings["model"], engine, settings["steps"])
     with ExitStack() as undo:
         undo.callback(predictor.close)
         window = _black(predictor)
@@ -53,7 +56,7 @@ def frame_lane(node: LifecycleNode, settings: dict[str, Any]) -> Lane:
     return Lane(node, predictor, FrameOutputs(node, predictor.steps), predictor.close)
 
 
-def label_lane(node: LifecycleNode, settings: dict[str, Any]) -> Lane:
+def label_lane(node: LifecycleNode, settings: dict[str, Any], engine: EngineChoice) -> Lane:
     """Raises VidpredError."""
     file = Path(settings["class_table"]) if settings["class_table"] else None
     on_topic = settings["segmenter"] == TOPIC
@@ -61,9 +64,9 @@ def label_lane(node: LifecycleNode, settings: dict[str, Any]) -> Lane:
     with ExitStack() as undo:
         segmenter = None
         if not on_topic:
-            segmenter = make_segmenter(settings["segmenter"], _engine(settings), file)
+            segmenter = make_segmenter(settings["segmenter"], engine, file)
             undo.callback(segmenter.close)
-        predictor = _label_predictor(settings, segmenter)
+        predictor = _label_predictor(settings, segmenter, engine)
         undo.callback(predictor.close)
         unknown = [np.full(predictor.label_size, IGNORE, np.uint8)] * predictor.window_length
         predictor.predict(_black(predictor), unknown if on_topic else None)
@@ -77,13 +80,13 @@ def label_lane(node: LifecycleNode, settings: dict[str, Any]) -> Lane:
     )
 
 
-def _label_predictor(settings: dict[str, Any], segmenter: Segmenter | None) -> LabelPredictor:
+def _label_predictor(settings: dict[str, Any], segmenter: Segmenter | None, engine: EngineChoice) -> LabelPredictor:
     model, steps = settings["structure_model"], settings["steps"]
     if model in LABEL_BASELINES:
         size = segmenter.size if segmenter else LABEL_SIZE
         predictor: LabelPredictor = LABEL_BASELINES[model](segmenter, size, 0.1, steps)
     else:
-        predictor = make_structure(model, segmenter, _engine(settings), steps, settings["samples"])
+        predictor = make_structure(model, segmenter, engine, steps, settings["samples"])
     (height, width), (rows, columns) = predictor.size, predictor.label_size
     if height * columns != width * rows:
         predictor.close()
@@ -94,8 +97,10 @@ def _label_predictor(settings: dict[str, Any], segmenter: Segmenter | None) -> L
     return predictor
 
 
-def _engine(settings: dict[str, Any]) -> str | None:
-    return None if settings["engine"] == "auto" else settings["engine"]
+def engine_choice(settings: dict[str, Any], progress: Progress) -> EngineChoice:
+    """What the parameters engine and precision ask for."""
+    name, precision = (None if settings[key] == "auto" else settings[key] for key in ("engine", "precision"))
+    return EngineChoice(name, precision, progress)
 
 
 def _black(predictor: Predictor | LabelPredictor) -> Window:

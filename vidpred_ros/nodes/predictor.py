@@ -9,7 +9,7 @@ Publishes    ~/future/step_<k>/image, k = 1..K: stamped with the instant predict
              ~/future/filmstrip: the last frame and the futures; stamped with the last instant that it shows
              ~/future/info (diagnostic_msgs/DiagnosticArray): see messages.info_message; stamped with the source frame
              ~/future/step_<k>/labels and more: see label_outputs.py
-             /diagnostics at 1 Hz, in every state: a status for each lane
+             /diagnostics at 1 Hz, in every state: a status for each lane; while it configures, how far that has got
 Service      ~/reset (std_srvs/Trigger): empties the windows
 """
 
@@ -19,6 +19,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -39,6 +40,7 @@ from vidpred_ros.nodes.lanes import make_lanes
 from vidpred_ros.nodes.messages import header, stamp_to_ns
 from vidpred_ros.nodes.parameters import PREDICTOR, Parameters
 from vidpred_ros.nodes.picture import Picture
+from vidpred_ros.nodes.preparation import Preparation, describe
 from vidpred_ros.nodes.process import run_node
 from vidpred_ros.nodes.qos import NEWEST, RECENT
 
@@ -82,7 +84,8 @@ class PredictorNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         try:
             self._settings = self._declared.values()
-            self._lanes = make_lanes(self, self._settings)
+            with closing(Preparation(self._tell, self.get_logger().info, self.context.ok)) as progress:
+                self._lanes = make_lanes(self, self._settings, progress)
         except Exception as error:  # noqa: BLE001 - rclpy would swallow it; the user reads it and tries again
             known = isinstance(error, VidpredError)
             self._configure_error = str(error) if known else f"{type(error).__name__}: {error}"
@@ -97,6 +100,7 @@ class PredictorNode(LifecycleNode):
             self.get_logger().info(
                 f"{name}: {predictor.model_id} on {predictor.engine}, {predictor.steps} steps"
             )
+        self.get_logger().info(f"configured in {progress.seconds:.1f} s")
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -202,6 +206,15 @@ class PredictorNode(LifecycleNode):
             statuses = [self._reporters["forecast"].report(Counters(), none, str)]
         stamp_ns = self.get_clock().now().nanoseconds
         self._diagnostics.publish(DiagnosticArray(header=header(stamp_ns, ""), status=statuses))
+
+    def _tell(self, what: str, share: float | None, seconds: float) -> None:
+        """Of the configuring that goes on, in the thread of ``Preparation``."""
+        if not self.context.ok():
+            return  # a signal closed the graph
+        subject = Subject("configuring", self._topic("image"), model=self._settings["model"])
+        status = self._reporters["forecast"].preparing(subject, describe(what, share, seconds), share, seconds)
+        stamp_ns = self.get_clock().now().nanoseconds
+        self._diagnostics.publish(DiagnosticArray(header=header(stamp_ns, ""), status=[status]))
 
     def _status(self, name: str, lane: Lane) -> DiagnosticStatus:
         source = "labels" if isinstance(lane, LabelTopicLane) else "image"

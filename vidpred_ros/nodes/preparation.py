@@ -15,13 +15,20 @@ class Preparation:
     """Tells of the long work that it is told of, from a thread of its own: at once when something else is begun, and every second.
 
     An instance is a ``Progress`` (engines/base.py), to be called from any thread. ``report`` gets the words, the share that is
-    done (0 to 1, None: not known) and the seconds since the beginning; ``log`` gets a line for each beginning and every few
-    seconds. ``close`` ends it.
+    done (0 to 1, None: not known) and the seconds since the beginning; ``log`` gets a line for each beginning (of what stands
+    before a colon) and every few seconds. Where ``wanted`` says no, the work that tells of itself is ended by a
+    KeyboardInterrupt. ``close`` ends the telling.
     """
 
-    def __init__(self, report: Callable[[str, float | None, float], None], log: Callable[[str], None]) -> None:
-        self._report, self._log = report, log
-        self._what, self._share = "loading the models", None
+    def __init__(
+        self,
+        report: Callable[[str, float | None, float], None],
+        log: Callable[[str], None],
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._report, self._log, self._wanted = report, log, wanted
+        self._what = "loading the models"
+        self._share: float | None = None
         self._lock = threading.Lock()
         self._told, self._ended = threading.Event(), threading.Event()
         self._begun = time.monotonic()
@@ -34,10 +41,14 @@ class Preparation:
         return time.monotonic() - self._begun
 
     def __call__(self, what: str, share: float | None = None) -> None:
+        if not self._wanted():
+            raise KeyboardInterrupt
+        work = what.partition(":")[0]
         with self._lock:
-            new, self._what, self._share = what != self._what, what, share
+            new = work != self._what.partition(":")[0]
+            self._what, self._share = what, share
         if new:
-            self._log(what)
+            self._log(work)
             self._told.set()
 
     def close(self) -> None:
