@@ -1,0 +1,103 @@
+"""The table of speed goals: everything that a goal needs, measured in one interleaved run."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from vidpred_ros.bench import goals
+from vidpred_ros.bench.cases import drive, engine_run, flow_run
+from vidpred_ros.bench.flops import Work, count_work
+from vidpred_ros.bench.goals import FLOW, PRODUCTS, SIZE, Case, Product
+from vidpred_ros.bench.interleave import WARM_UP, Run, figures, interleave
+from vidpred_ros.bench.machine import Products, bandwidth_gb_s
+from vidpred_ros.bench.networks import network_named
+from vidpred_ros.engines import GraphSpec, cached_file, open_engine
+from vidpred_ros.errors import VidpredError
+
+Progress = Callable[[str, int, int], None]  # what, done, total
+Measured = Case | Product | str
+
+
+def measure_table(
+    rounds: int, progress: Progress = lambda what, done, total: None, wanted: list[Case] | None = None
+) -> dict[str, Any]:
+    """``ratios`` of engines against each other and the peak, ``raw`` times, ``machine``, ``roofline``, and ``left_out``.
+
+    A turn of a case is its engine's call (a streamed one's with its states); optical flow and matrix products have turns in the
+    same rounds. ``wanted``: all cases of the goals. An engine or network that cannot be had is left out with the reason.
+    """
+    wanted = goals.cases() if wanted is None else wanted
+    left_out: dict[str, str] = {}
+    works: dict[Case, Work] = {}
+    runs: dict[Measured, Run] = {}
+    seen = drive(SIZE)
+    with ExitStack() as opened:
+        for number, case in enumerate(wanted):
+            progress(f"opening {case}", number, len(wanted))
+            try:
+                runs[case], work = _open(case, opened, seen)
+            except (VidpredError, ImportError) as error:
+                left_out[str(case)] = str(error)
+                continue
+            if work is not None:
+                works[case] = work
+        runs[FLOW] = flow_run(seen)
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="vidpred_products_")))
+        for product in PRODUCTS:
+            runs[product] = _product(product, folder, opened)
+        times = interleave(runs, range(WARM_UP + rounds), lambda done, total: progress("engines (rounds)", done, total))
+    calls = {case: [one["call"] for one in values] for case, values in times.items()}
+    medians = {case: figures(values)["median"] for case, values in calls.items()}
+    machine = {"copy_gb_s": bandwidth_gb_s()} | {
+        f"{precision}_gflops": goals.peak_gflops(medians, precision) for precision in ("fp32", "bf16", "int8")
+    }
+    return {
+        "rounds": rounds,
+        "ratios": [asdict(one) for one in goals.ratios_of(medians, {case: work.useful_flops for case, work in works.items()})],
+        "machine": machine,
+        "roofline": [roofline(case, work, medians[case], machine) for case, work in works.items()],
+        "raw": [{"case": str(case), **figures(values), "ms": [round(ms, 3) for ms in values]} for case, values in calls.items()],
+        "left_out": left_out,
+    }
+
+
+def _open(case: Case, opened: ExitStack, seen: Any) -> tuple[Run, Work | None]:
+    """The case's turn, and what its network computes (of an exported one)."""
+    model = network_named(case.network)
+    engine = open_engine(model, case.engine, case.graph, 1, case.precision)
+    opened.callback(engine.close)
+    # of the float file: the same work, and shapes that no quantisation hides
+    path = cached_file(model, GraphSpec(case.graph, 1))
+    work = count_work(path) if case.engine != "torch" else None
+    return engine_run(engine, case.graph, seen), work
+
+
+def _product(product: Product, folder: Path, opened: ExitStack) -> Run:
+    from vidpred_ros.bench.cases import repeated
+
+    products = Products(product, folder)
+    opened.callback(products.close)
+    return repeated(lambda number: number, lambda number: products.run())
+
+
+def roofline(case: Case, work: Work, milliseconds: float, machine: Mapping[str, float]) -> dict[str, Any]:
+    """A row of the roofline table: what was achieved, and the most that the machine's peak and its memory allow."""
+    peak, copied = machine[f"{case.precision}_gflops"], work.bytes(case.precision)
+    achieved = work.useful_flops / milliseconds / 1e6
+    limit = min(peak, machine["copy_gb_s"] * work.useful_flops / copied)
+    return {
+        "case": str(case),
+        "gflop": work.flops / 1e9,
+        "useful_gflop": work.useful_flops / 1e9,
+        "megabytes": copied / 1e6,
+        "ms": milliseconds,
+        "gflop_s": achieved,
+        "gb_s": copied / milliseconds / 1e6,
+        "share_of_peak": achieved / peak,
+        "share_of_roof": achieved / limit,
+    }
