@@ -33,6 +33,19 @@ def run_load(
       cpu_percent of one core used by the predictor, model, engine, steps.
     Raises VidpredError when a node cannot start or dies.
     """
+    return load_figures(record_load(size, rate, seconds, model, engine, steps, progress), size, rate)
+
+
+def record_load(
+    size: tuple[int, int],
+    rate: float,
+    seconds: float,
+    model: str,
+    engine: str | None,
+    steps: int,
+    progress: Progress = lambda done, total: None,
+) -> Recording:
+    """The run of ``run_load`` as it was recorded, without pictures."""
     height, width = size
     camera = {
         "source": f"synthetic:seed=1,seconds=2,rate={rate:g}",
@@ -41,10 +54,7 @@ def run_load(
         "duration": float(seconds),
     }
     with tempfile.TemporaryDirectory(prefix="vidpred_load_") as folder:
-        recording = record_run(
-            camera, model, engine, steps, seconds, Path(folder), progress, record_images=False
-        )
-    return load_figures(recording, size, rate)
+        return record_run(camera, model, engine, steps, seconds, Path(folder), progress, record_images=False)
 
 
 def load_figures(recording: Recording, size: tuple[int, int], rate: float) -> dict[str, Any]:
