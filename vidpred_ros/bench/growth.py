@@ -36,7 +36,7 @@ AXES: dict[str, list[tuple[int, Point]]] = {
 
 
 def measure_growth(
-    model: ReleasedModel, rounds: int, progress: Callable[[str, int, int], None] = lambda what, done, total: None
+    model: ReleasedModel, rounds: int, progress: Callable[[str, float, float], None] = lambda what, done, total: None
 ) -> dict[str, Any]:
     """Milliseconds of one streamed pass on this machine's best engine: one interleaved run over all points.
 

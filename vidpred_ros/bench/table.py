@@ -1,4 +1,4 @@
-"""The table of speed goals: everything that a goal needs, measured in one interleaved run."""
+"""The table of speed goals: everything that a goal needs, the engines in one interleaved run."""
 
 from __future__ import annotations
 
@@ -10,17 +10,49 @@ from pathlib import Path
 from typing import Any
 
 from vidpred_ros.bench import goals
-from vidpred_ros.bench.cases import drive, engine_run, flow_run
+from vidpred_ros.bench.cases import Drive, drive, engine_run, flow_run, repeated
 from vidpred_ros.bench.flops import Work, count_work
 from vidpred_ros.bench.goals import FLOW, PRODUCTS, SIZE, Case, Product
+from vidpred_ros.bench.gpu import measure_gpu
+from vidpred_ros.bench.growth import measure_growth
 from vidpred_ros.bench.interleave import WARM_UP, Run, figures, interleave
 from vidpred_ros.bench.machine import Products, bandwidth_gb_s
 from vidpred_ros.bench.networks import network_named
+from vidpred_ros.bench.node import measure_node
 from vidpred_ros.engines import GraphSpec, cached_file, open_engine
-from vidpred_ros.errors import VidpredError
+from vidpred_ros.engines.base import bf16_is_native
+from vidpred_ros.engines.choice import torch_on_gpu
+from vidpred_ros.errors import EngineError, VidpredError
+from vidpred_ros.models import find_model
 
-Progress = Callable[[str, int, int], None]  # what, done, total
+Progress = Callable[[str, float, float], None]  # what, done, total
 Measured = Case | Product | str
+
+
+def measure_all(
+    model: str, engine: str | None, steps: int, rounds: int, seconds: float, progress: Progress = lambda what, done, total: None
+) -> dict[str, Any]:
+    """What ``vidpred bench --json`` writes: ``measure_table``'s, ``growth`` and, with ``seconds`` of camera, ``node``.
+
+    ``model``, ``engine`` and ``steps`` are for growth and node. What cannot be measured here is in ``left_out`` with the reason.
+    """
+    found = measure_table(rounds, progress)
+    left_out = found["left_out"]
+    found["growth"] = measure_growth(find_model(model), rounds, progress)
+    on_gpu, raw, without_gpu = measure_gpu(rounds, progress)
+    found["ratios"] += [asdict(one) for one in on_gpu]
+    found["raw"] += raw
+    left_out |= without_gpu
+    if seconds > 0:
+        try:
+            progress("starting the nodes (s)", 0, seconds)
+            figures, _ = measure_node(model, engine, steps, seconds, lambda done, total: progress("node (s)", done, total))
+        except VidpredError as error:
+            left_out["camera frame to published forecast"] = str(error)
+        else:
+            found["node"] = figures
+            found["ratios"] += [asdict(one) for one in goals.node_ratios(figures["stages"]["total less inference"])]
+    return found
 
 
 def measure_table(
@@ -66,8 +98,12 @@ def measure_table(
     }
 
 
-def _open(case: Case, opened: ExitStack, seen: Any) -> tuple[Run, Work | None]:
-    """The case's turn, and what its network computes (of an exported one)."""
+def _open(case: Case, opened: ExitStack, seen: Drive) -> tuple[Run, Work | None]:
+    """The case's turn, and what its network computes (of an exported one). Raises VidpredError or ImportError."""
+    if case.engine == "torch" and torch_on_gpu():
+        raise EngineError("torch runs on the GPU here, and the goal is one of the processor")
+    if case.precision == "bf16" and not bf16_is_native():
+        raise EngineError("this processor does not multiply bfloat16")
     model = network_named(case.network)
     engine = open_engine(model, case.engine, case.graph, 1, case.precision)
     opened.callback(engine.close)
@@ -78,8 +114,6 @@ def _open(case: Case, opened: ExitStack, seen: Any) -> tuple[Run, Work | None]:
 
 
 def _product(product: Product, folder: Path, opened: ExitStack) -> Run:
-    from vidpred_ros.bench.cases import repeated
-
     products = Products(product, folder)
     opened.callback(products.close)
     return repeated(lambda number: number, lambda number: products.run())
