@@ -82,6 +82,7 @@ def test_progress_that_raises_ends_the_build(tensorrt: Any, tmp_path: Path) -> N
     with pytest.raises(KeyboardInterrupt):
         build(a_file(tmp_path / "net.onnx"), tmp_path / "net.plan", find_library("tensorrt"), stop)
     assert told == [0, 0.125, 0.25, 0.375] and not (tmp_path / "net.plan").exists()
+    assert (tensorrt.Builder.builds, tensorrt.Builder.finished) == (1, 0)
 
 
 def test_progress_is_a_share_that_only_grows() -> None:

@@ -9,6 +9,7 @@ module where that is installed.
 from __future__ import annotations
 
 import ctypes
+import time
 from collections.abc import Callable
 from enum import IntEnum
 from itertools import count
@@ -134,6 +135,7 @@ class FakeCuda:
         if stream.captured is not None:
             stream.invalid = True
             return (cudaError_t.cudaErrorStreamCaptureUnsupported,)
+        time.sleep(0.001)  # as the GPU works, other threads of the process go on
         while stream.queue:
             stream.queue.pop(0)()
         return (OK,)

@@ -119,7 +119,7 @@ class BuilderConfig:
 class Builder:
     #: What a build logs as an error when it fails; None: it succeeds.
     failure: str | None = None
-    builds = 0
+    builds = finished = 0
 
     def __init__(self, logger: Any) -> None:
         self._logger = logger
@@ -144,6 +144,7 @@ class Builder:
             if not monitor.step_complete("Building engine", step):
                 return None
         monitor.phase_finish("Building engine")
+        type(self).finished += 1
         if self.failure is not None:
             self._logger.log(ILogger.Severity.ERROR, self.failure)
             return None
@@ -230,12 +231,12 @@ class ExecutionContext:
             if not self._ran or self._captured:
                 return False
             self._captured = True
-        self._ran = True
         addresses = dict(self._addresses)  # those of now, whatever is set later
 
         def run() -> None:
             feed = {name: engine.array(name, addresses[name]).copy() for name in engine.inputs}
             names = [name for name in engine.ports if name not in engine.inputs]
+            self._ran = True
             for name, result in zip(names, engine.session.run(names, feed), strict=True):
                 engine.array(name, addresses[name])[...] = result
 
