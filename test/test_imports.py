@@ -18,6 +18,7 @@ ROOMS = [
     "commands",
     "doctor",
     "bench",
+    "build",
     "nodes",
     "evaluation",
     "training",

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from vidpred_ros.commands.bench import bench
+from vidpred_ros.commands.build import build
 from vidpred_ros.commands.demo import demo
 from vidpred_ros.commands.doctor import doctor
 from vidpred_ros.commands.evaluate import evaluate
@@ -30,7 +31,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, evaluate, table, predict, label, bench, models, export, doctor):
+for command in (demo, evaluate, table, predict, label, bench, models, export, build, doctor):
     app.command()(command)
 
 

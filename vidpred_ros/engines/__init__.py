@@ -34,6 +34,7 @@ from vidpred_ros.engines.choice import (
     choose,
     first_that_opens,
 )
+from vidpred_ros.engines.plans import REFUSED
 from vidpred_ros.errors import EngineError
 from vidpred_ros.models import ReleasedModel
 
@@ -159,4 +160,10 @@ def _open(model: ReleasedModel, name: str, spec: GraphSpec, choice: EngineChoice
     if wrong:
         engine.close()
         raise EngineError(f"{path} is the export of something else ({', '.join(wrong)} differ); delete it and start again")
+    if REFUSED in engine.metadata and not choice.refused:
+        engine.close()
+        raise EngineError(
+            f"its engine is too far from float32: {engine.metadata[REFUSED]}; take another precision, or build and check it again "
+            f"(vidpred build {model.id} --engine {name} --kind {spec.kind})"
+        )
     return engine

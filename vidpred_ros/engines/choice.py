@@ -39,13 +39,14 @@ class EngineChoice:
     """What is asked of engines. It goes wherever the name of an engine goes: ``make_predictor(model, EngineChoice(...))``.
 
     ``name`` None: the best that works here; ``precision`` None: the engine's default; ``progress``: told what takes long;
-    ``opened``: shown every engine that was opened.
+    ``opened``: shown every engine that was opened; ``refused``: open one too that `vidpred build` found too far from float32.
     """
 
     name: str | None = None
     precision: str | None = None
     progress: Progress | None = None
     opened: Callable[[Engine], None] | None = None
+    refused: bool = False
 
 
 #: How an engine is asked for: a choice, or its name alone; None for the best.

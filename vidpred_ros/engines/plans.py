@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
@@ -23,6 +23,8 @@ from vidpred_ros.engines.base import Progress
 from vidpred_ros.errors import EngineError
 
 log = logging.getLogger(__name__)
+#: Metadata of a plan that failed its comparison with float32 (``note``): by how much.
+REFUSED = "vidpred.refused"
 #: How often a process that waits for another's build looks again and says so.
 WAIT_S = 0.5
 
@@ -106,6 +108,21 @@ def discard(plan: Plan, reason: str) -> None:
     log.warning("discarding %s: %s", plan.path.name, reason)
     plan.path.unlink(missing_ok=True)
     sidecar(plan.path).unlink(missing_ok=True)
+
+
+def note(path: Path, found: Mapping[str, Any], refusal: str) -> None:
+    """Add to a plan's sidecar how it compares with float32, and to its metadata why it must not run ("": it may)."""
+    says = json.loads(sidecar(path).read_text())
+    says["parity"] = found
+    says["metadata"].pop(REFUSED, None)
+    if refusal:
+        says["metadata"][REFUSED] = refusal
+    part = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        part.write_text(json.dumps(says, indent=2) + "\n")
+        _replace(part, sidecar(path))
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def sidecar(path: Path) -> Path:
@@ -200,6 +217,6 @@ def _locked(path: Path, progress: Progress | None) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if progress is not None:
-                    progress(f"waiting for another process that builds {path.name} ({time.monotonic() - started:.0f} s)", None)
+                    progress(f"waiting for another process that builds {path.name}: {time.monotonic() - started:.0f} s", None)
                 time.sleep(WAIT_S)
         yield

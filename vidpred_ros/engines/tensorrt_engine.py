@@ -72,6 +72,7 @@ class TensorrtEngine:
 
     def __init__(self, plan: Path, metadata: Mapping[str, str], library: Library, precision: str) -> None:
         self.name, self.precision, self.metadata = library.name, precision, dict(metadata)
+        self.plan = plan
         self._network = Network(plan, library)
         self.inputs, self.outputs, self.dtypes = self._network.inputs, self._network.outputs, self._network.dtypes
         self._step: Step | None = None

@@ -23,7 +23,7 @@ class Preparation:
     def __init__(
         self,
         report: Callable[[str, float | None, float], None],
-        log: Callable[[str], None],
+        log: Callable[[str], object],
         wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         self._report, self._log, self._wanted = report, log, wanted

@@ -1,0 +1,178 @@
+"""``vidpred build``: engines built and checked ahead of the node's start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from vidpred_ros.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vidpred_ros.build import Built, Request
+
+
+class BuildEngine(Enum):
+    """Engines that keep files of their own."""
+
+    tensorrt = "tensorrt"
+    tensorrt_rtx = "tensorrt_rtx"
+    openvino = "openvino"
+    onnxruntime = "onnxruntime"
+
+
+class Precision(Enum):
+    """What an engine computes in."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+    bf16 = "bf16"
+    int8 = "int8"
+    fp8 = "fp8"
+
+
+class Kind(Enum):
+    """Graphs that can be built."""
+
+    stream = "stream"
+    whole = "whole"
+    motion = "motion"
+    segment = "segment"
+    encode = "encode"
+    forecast = "forecast"
+    structure = "structure"
+
+
+def build(
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL...", help="released models, by name or folder", show_default=False)
+    ],
+    engine: Annotated[
+        BuildEngine | None, typer.Option("--engine", "-e", help="what to build for", show_default="what the node would take")
+    ] = None,
+    precision: Annotated[
+        Precision | None, typer.Option("--precision", "-p", help="of the engine", show_default="the engine's own")
+    ] = None,
+    steps: Annotated[int, typer.Option("--steps", "-k", min=1, help="future frames: the node's parameter steps")] = 5,
+    samples: Annotated[int, typer.Option(min=1, help="label futures drawn at a time: the node's parameter samples")] = 8,
+    size: Annotated[
+        str | None, typer.Option(metavar="HxW", help="height and width of the frames, such as 128x160", show_default="the model's")
+    ] = None,
+    kind: Annotated[
+        list[Kind] | None, typer.Option(help="only this graph; may be repeated", show_default="all that the node opens")
+    ] = None,
+    check: Annotated[
+        str, typer.Option(metavar="SOURCE", help="what the engine is held against float32 on")
+    ] = "synthetic:seed=1,seconds=4",
+) -> None:
+    """Export and build the engines of MODEL now, so that a later start of the node is instant, and check them.
+
+    Each is held against float32 on 20 windows of SOURCE. It is refused, and the exit code is 1, where the difference is
+    beyond these limits (fp32 / fp16 / bf16 / int8): mean difference of colours 0.1 / 0.5 / 1.5 / 2.5 of 255, SSIM lower by
+    0.0005 / 0.002 / 0.005 / 0.01, LPIPS higher by 0.2 / 1 / 2 / 2 %, pixels of label maps 0.2 / 1 / 3 / 5 %, motion
+    0.01 / 0.05 / 0.2 / 0.4 pixels. A TensorRT engine keeps the figures beside it, and the node passes over one that was
+    refused. TensorRT engines fit the GPU and the version of TensorRT that they were built with: build on the car.
+
+    Examples:
+
+      vidpred build hrp_tree_w25 --engine tensorrt
+
+      vidpred build hrp_tree_w25 --engine openvino --precision int8 --check drive.mcap
+
+      vidpred build hvp_structure_slim segmenter_lite0 --samples 8
+    """
+    from vidpred_ros.build import Request, check_kind
+    from vidpred_ros.engines.choice import EngineChoice, candidates, check_precision, choose
+    from vidpred_ros.models import find_model
+    from vidpred_ros.sources import open_source
+
+    if precision is Precision.fp8:
+        raise ConfigError(
+            "fp8 is not built: Orin's GPU has none (it takes compute capability 8.9 or newer), and nobody has measured what it "
+            "costs these networks; use --precision int8"
+        )
+    wanted = None if precision is None else precision.value
+    name = candidates(wanted)[0] if engine is None else choose(engine.value)
+    check_precision(name, wanted)
+    requests = []
+    for model in models:
+        released = find_model(model)
+        if size is not None:
+            released = released.at(_size(size))
+        kinds = [one.value for one in kind] if kind else [None]
+        requests += [Request(released, one, steps, samples) for one in kinds]
+    for request in requests:
+        check_kind(request)
+    source = open_source(check)
+    console = Console(highlight=False)
+    refused = 0
+    for request in requests:
+        built = _build(request, EngineChoice(name, wanted), source, console)
+        _print(console, built)
+        refused += bool(built.parity.failures)
+    if refused:
+        raise typer.Exit(1)
+
+
+def _size(text: str) -> tuple[int, int]:
+    """ "128x160" as (height, width)."""
+    height, _, width = text.partition("x")
+    if not (height.isdecimal() and width.isdecimal()) or int(height) % 16 or int(width) % 16 or not int(height) * int(width):
+        raise ConfigError(f"--size {text}: give HEIGHTxWIDTH, multiples of 16, such as 128x160")
+    return int(height), int(width)
+
+
+def _build(request: Request, choice: Any, source: Any, console: Console) -> Built:
+    """With a progress bar for what is being exported or built, and one for the windows of the check."""
+    from dataclasses import replace
+
+    from vidpred_ros.build import build
+    from vidpred_ros.evaluation.parity import WINDOWS
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(f"opening {request.model.id}", total=None)
+
+        def tell(what: str, share: float | None) -> None:
+            progress.update(task, description=what, total=None if share is None else 1.0, completed=share or 0.0)
+
+        def watch(windows: Iterable[Any]) -> Iterable[Any]:
+            progress.update(task, visible=False)
+            return progress.track(windows, total=WINDOWS, description=f"checking {request.model.id}")
+
+        return build(request, replace(choice, progress=tell), source, watch)
+
+
+def _print(console: Console, built: Built) -> None:
+    """What was built, and how it compares."""
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for title in ("model", "graph", "engine"):
+        table.add_column(title)
+    for engine in built.engines:
+        about = engine.metadata
+        table.add_row(about["vidpred.model"], f"{about['vidpred.kind']}, K={about['vidpred.steps']}", f"{engine.name} {engine.precision}")
+    console.print(table)
+    parity = built.parity
+    console.print(f"opened in {built.seconds:.1f} s; against float32 on {parity.windows} windows of {parity.source}:", soft_wrap=True)
+    units: dict[str, Callable[[float], str]] = {
+        "futures": lambda value: f"{value:.3g} of 255",
+        "labels": lambda value: f"{100 * value:.2g} % of the pixels",
+        "motions": lambda value: f"{value:.2g} pixels",
+        "entropy": lambda value: f"{value:.2g} nats",
+    }
+    for name, difference in parity.outputs.items():
+        text = units.get(name, lambda value: f"{value:.2g}")
+        console.print(f"  {name} differ by {text(difference.mean)} on average, {text(difference.max)} at most")
+    for name, pair in (("SSIM", parity.ssim), ("LPIPS", parity.lpips)):
+        if pair is not None:
+            console.print(f"  {name} {pair[0]:.4f} in float32, {pair[1]:.4f} here ({100 * (pair[1] / pair[0] - 1):+.2f} %)")
+    for failure in parity.failures:
+        console.print(f"[bold red]refused:[/] {failure}", soft_wrap=True)
+    if not parity.failures:
+        console.print("[green]within the limits[/]\n")
