@@ -78,6 +78,12 @@ class TensorrtEngine:
         self._step: Step | None = None
         self._closed = False
         self._lock = threading.Lock()
+        if not delays_of(metadata):  # now, and not when the first frame waits for it
+            try:
+                self._step = self._network.step({})
+            except BaseException:
+                self.close()
+                raise
 
     def infer(self, arrays: Mapping[str, NDArray[Any]], into: Mapping[str, NDArray[Any]] | None = None) -> Arrays:
         """Run once; the outputs named in ``into`` are written there. Raises EngineError for a missing, extra or ill-shaped
