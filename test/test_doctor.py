@@ -3,11 +3,14 @@
 import importlib.util
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from vidpred_ros import doctor
-from vidpred_ros.errors import ModelError
+from vidpred_ros.engines import choice
+from vidpred_ros.engines.choice import Gpu
+from vidpred_ros.errors import EngineError, ModelError
 from vidpred_ros.nodes import middleware
 
 
@@ -60,6 +63,63 @@ def test_one_engine_is_enough_and_none_is_too_few(without, hidden, needed):
     checks = list(doctor.check_engines())[:2]
     assert [check.needed and not check.ok for check in checks] == needed
     assert [check.ok for check in checks] == [name not in hidden for name in ("openvino", "onnxruntime")]
+
+
+NO_GPU = "no NVIDIA GPU: its driver (libcuda.so.1) is not installed"
+ORIN = Gpu("Orin", "8.7", 29.9, "12.6")
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Makes this a machine with that GPU, or the reason why not, and those modules beside openvino."""
+
+    def make(gpu, *modules, broken=""):
+        def library(name):
+            if broken:
+                raise EngineError(broken)
+            return SimpleNamespace(version="10.3.0")
+
+        monkeypatch.setattr(choice, "_ask_driver", lambda: gpu)
+        for module in (choice, doctor):
+            monkeypatch.setattr(module, "installed", lambda name: name in (*modules, "openvino"))
+        monkeypatch.setattr(doctor, "find_library", library)
+
+    return make
+
+
+def test_a_gpu_is_described(machine):
+    machine(ORIN)
+    check = doctor.check_gpu()
+    assert check.ok and check.found == "Orin, compute capability 8.7, 30 GB, its driver runs CUDA up to 12.6"
+    machine(NO_GPU)
+    check = doctor.check_gpu()
+    assert (check.ok, check.needed, check.found) == (False, False, NO_GPU) and "nothing to do" in check.advice
+
+
+def test_tensorrt_where_it_belongs(machine):
+    machine(NO_GPU)
+    assert list(doctor.check_tensorrt()) == [], "nothing is missing where there is no GPU"
+    machine(ORIN)
+    tensorrt, cuda = doctor.check_tensorrt()
+    assert not tensorrt.ok and not tensorrt.needed and "JetPack" in tensorrt.advice
+    assert not cuda.ok and "cuda-bindings==12.*" in cuda.advice
+    machine(ORIN, "tensorrt", "cuda.bindings")
+    tensorrt, cuda = doctor.check_tensorrt()
+    assert tensorrt.ok and tensorrt.found == "10.3.0" and cuda.ok
+    machine(NO_GPU, "tensorrt_rtx", "cuda.bindings")
+    (rtx, _) = doctor.check_tensorrt()
+    assert rtx.name == "engine tensorrt_rtx" and not rtx.ok and rtx.found == f"10.3.0; {NO_GPU}"
+    machine(ORIN, "tensorrt", "cuda.bindings", broken="libnvinfer.so.10: cannot open")
+    tensorrt, _ = doctor.check_tensorrt()
+    assert not tensorrt.ok and "broken: libnvinfer.so.10: cannot open" in tensorrt.found
+
+
+def test_what_auto_takes_and_why(machine):
+    machine(NO_GPU, "tensorrt", "cuda.bindings", "onnxruntime")
+    check = doctor.check_auto()
+    assert check.ok and check.found == f"openvino (passed over: tensorrt: {NO_GPU}; tensorrt_rtx: not installed)"
+    machine(ORIN, "tensorrt", "cuda.bindings")
+    assert doctor.check_auto().found == "tensorrt"
 
 
 def test_small_shared_memory_is_reported(monkeypatch):

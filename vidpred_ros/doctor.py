@@ -5,14 +5,15 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 
-from vidpred_ros.errors import VidpredError
+from vidpred_ros.engines.choice import GPU_ENGINES, find_gpu, installed, obstacles
+from vidpred_ros.engines.tensorrt_build import find_library
+from vidpred_ros.errors import EngineError, VidpredError
 from vidpred_ros.evaluation import host
 
 ROS_PACKAGES = (
@@ -56,23 +57,50 @@ def examine() -> Iterator[Check]:
     yield check_gpu()
     yield check_ros()
     yield check_dds()
+    yield from check_tensorrt()
     yield from check_engines()
+    yield check_auto()
     yield check_models()
     yield check_lpips()
     yield check_video()
 
 
 def check_gpu() -> Check:
-    """The first NVIDIA GPU that nvidia-smi names."""
-    advice = "nothing to do: the CPU engines do not need one"
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return Check("GPU", False, "no nvidia-smi", advice, needed=False)
-    query = [tool, "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
-    answer = subprocess.run(query, check=False, capture_output=True, text=True, timeout=30)
-    if answer.returncode != 0 or not answer.stdout.strip():
-        return Check("GPU", False, (answer.stdout + answer.stderr).strip(), "check the driver", needed=False)
-    return Check("GPU", True, answer.stdout.strip().splitlines()[0], needed=False)
+    """The first NVIDIA GPU, as its driver describes it."""
+    try:
+        gpu = find_gpu()
+    except EngineError as error:
+        return Check("GPU", False, str(error), "nothing to do: the CPU engines do not need one", needed=False)
+    found = f"{gpu.name}, compute capability {gpu.capability}, {gpu.memory_gb:.0f} GB, its driver runs CUDA up to {gpu.cuda}"
+    return Check("GPU", True, found, needed=False)
+
+
+def check_tensorrt() -> Iterator[Check]:
+    """TensorRT and what it is called with, where there is a GPU or something of them is installed."""
+    gpu, found = _has_gpu(), obstacles()
+    for name, (modules, packages) in GPU_ENGINES.items():
+        there = any(installed(module) for module in modules)
+        if not there and (not gpu or name != "tensorrt"):
+            continue  # one of the two is enough
+        text = _library(name) if there else "not installed"
+        advice = f"pip install {packages} (docs/deployment.md; a Jetson has TensorRT from JetPack)" if gpu else "nothing to do without a GPU"
+        ok = not found[name] and not text.startswith("broken")
+        yield Check(f"engine {name}", ok, text if not there or ok else f"{text}; {found[name]}", advice, needed=False)
+    if gpu or installed("cuda.bindings"):
+        there = installed("cuda.bindings")
+        advice = "pip install cuda-bindings, of the driver's major version (cuda-bindings==12.* for CUDA 12)"
+        yield Check("CUDA bindings", there, _version("cuda-bindings") if there else "not installed", advice, needed=False)
+
+
+def check_auto() -> Check:
+    """Which engine the node takes if none is named, and why not one before it."""
+    found = obstacles()
+    best = next((name for name, obstacle in found.items() if not obstacle), None)
+    passed = [f"{name}: {obstacle}" for name, obstacle in found.items() if obstacle]
+    if best is None:
+        return Check("engine: auto", False, "none can run here", "pip install openvino")
+    before = [text for text in passed if list(found).index(text.partition(":")[0]) < list(found).index(best)]
+    return Check("engine: auto", True, best + (f" (passed over: {'; '.join(before)})" if before else ""))
 
 
 def check_ros() -> Check:
@@ -137,7 +165,7 @@ def check_engines() -> Iterator[Check]:
         "engine torch",
         torch,
         _version("torch") if torch else "not installed",
-        "only for training and export: pip install torch",
+        "only for training and export, and to run networks where there is a GPU and no TensorRT: pip install torch",
         needed=False,
     )
 
@@ -173,6 +201,22 @@ def check_video() -> Check:
     if "libx264" in av.codecs_available:
         return Check("video", True, f"PyAV {_version('av')} with libx264")
     return Check("video", False, f"PyAV {_version('av')} without libx264", "pip install --force-reinstall av")
+
+
+def _has_gpu() -> bool:
+    try:
+        find_gpu()
+    except EngineError:
+        return False
+    return True
+
+
+def _library(name: str) -> str:
+    """The version of a TensorRT that is installed, or that it is broken and how."""
+    try:
+        return find_library(name).version
+    except EngineError as error:
+        return f"broken: {error}"
 
 
 def _middleware_name() -> str:
