@@ -9,17 +9,9 @@ from vidpred_ros.engines import installed_engines
 from vidpred_ros.errors import ModelError
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bench")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VIDPRED_CACHE", str(folder / "cache"))
-        yield str(make_model(folder))
-
-
-def test_every_engine_is_measured_whole_and_streamed(tiny):
+def test_every_engine_is_measured_whole_and_streamed(tiny_model):
     seen = []
-    results = engines.measure_engines(tiny, 1, 5, lambda done, total: seen.append((done, total)))
+    results = engines.measure_engines(str(tiny_model), 1, 5, lambda done, total: seen.append((done, total)))
     cases = {(case["engine"], case["mode"]): case for case in results["cases"]}
     assert set(cases) == {(engine, mode) for engine in installed_engines() for mode in ("whole", "streamed")}
     assert results["left_out"] == {}
