@@ -4,7 +4,8 @@
     ros2 launch vidpred_ros predictor.launch.py source:=drive.mcap rviz:=true structure:=true
 
 The predictor activates itself (its parameter autostart), so no event handler has to: one that activates on reaching
-"inactive" would also undo a later deactivation. With autostart:=false your own lifecycle manager does it.
+"inactive" would also undo a later deactivation. With autostart:=false your own lifecycle manager does it. A first start makes
+engines, seconds to minutes long; build.launch.py with the same arguments makes them ahead.
 """
 
 from pathlib import Path
@@ -29,7 +30,7 @@ FUTURES = [
     )
 ]
 #: Arguments that are parameters of the predictor, by their type.
-WORDS = ("model", "engine", "image_transport", "structure_model", "segmenter", "class_table", "ground_frame")
+WORDS = ("model", "engine", "precision", "image_transport", "structure_model", "segmenter", "class_table", "ground_frame")
 NUMBERS = {"steps": int, "samples": int, "camera_height": float, "camera_pitch": float}
 SWITCHES = ("structure", "ground")
 ARGUMENTS = [
@@ -41,7 +42,10 @@ ARGUMENTS = [
         "model", default_value="", description="Released model or its folder (empty: as in params_file)"
     ),
     DeclareLaunchArgument(
-        "engine", default_value="", description="openvino, onnxruntime, torch (empty: as in params_file)"
+        "engine", default_value="", description="tensorrt, openvino and others (empty: as in params_file)"
+    ),
+    DeclareLaunchArgument(
+        "precision", default_value="", description="fp32, bf16, fp16 or int8 (empty: as in params_file)"
     ),
     DeclareLaunchArgument(
         "steps", default_value="", description="Number of future frames (empty: as in params_file)"

@@ -1,4 +1,4 @@
-"""predictor.launch.py, run by the launch system against a real graph. Needs an installed ROS 2 (launch, launch_ros)."""
+"""predictor.launch.py and build.launch.py, run by the launch system. Needs an installed ROS 2 (launch, launch_ros), where not said."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import yaml
@@ -17,17 +19,18 @@ import yaml
 from vidpred_ros.nodes.middleware import PROFILE_VARIABLE, config_file
 
 LAUNCH_FILE = config_file("predictor.yaml").parent.parent / "launch" / "predictor.launch.py"
+BUILD_FILE = LAUNCH_FILE.with_name("build.launch.py")
 RVIZ_FILE = config_file("rviz/predictor.rviz")
 
 #: What `ros2 launch FILE name:=value ...` does.
-LAUNCH = f"""
+LAUNCH = """
 import sys
 from launch import LaunchDescription, LaunchService
 from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 
-source = PythonLaunchDescriptionSource({str(LAUNCH_FILE)!r})
-arguments = [argument.split(":=", 1) for argument in sys.argv[1:]]
+source = PythonLaunchDescriptionSource(sys.argv[1])
+arguments = [argument.split(":=", 1) for argument in sys.argv[2:]]
 service = LaunchService()
 service.include_launch_description(LaunchDescription([IncludeLaunchDescription(source, launch_arguments=arguments)]))
 sys.exit(service.run())
@@ -93,7 +96,7 @@ def test_the_launch_file_starts_both_nodes_and_ends_them_on_sigint(installed: Pa
     log = tmp_path / "launch.log"
     with log.open("wb") as output:
         launch = subprocess.Popen(
-            [sys.executable, "-c", LAUNCH, *arguments],
+            [sys.executable, "-c", LAUNCH, str(LAUNCH_FILE), *arguments],
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, "ROS_DOMAIN_ID": str(graph.domain)},
@@ -179,3 +182,45 @@ def test_the_launch_file_s_arguments_are_parameters_of_the_right_type() -> None:
     assert {name: types[name] for name in file["NUMBERS"]} == file["NUMBERS"]
     assert {types[name] for name in file["WORDS"]} == {str}
     assert {types[name] for name in file["SWITCHES"]} == {bool}
+
+
+@pytest.fixture
+def build_file(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """build.launch.py's names; where there is no launch, with nothing in its place."""
+    if importlib.util.find_spec("launch") is None or importlib.util.find_spec("launch.actions") is None:
+        for name in ("launch", "launch.actions"):
+            monkeypatch.setitem(sys.modules, name, MagicMock())
+    return runpy.run_path(str(BUILD_FILE))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "build hrp_tree_w25 --steps 5 --samples 8"),
+        ({"engine": "tensorrt", "precision": "int8", "steps": "3"}, "build hrp_tree_w25 --steps 3 --samples 8 --engine tensorrt --precision int8"),
+        ({"structure": "true"}, "build hrp_tree_w25 hvp_structure_slim segmenter_lite0 --steps 5 --samples 8"),
+        ({"structure": "true", "segmenter": "topic", "model": "copy_last"}, "build hvp_structure_slim --steps 5 --samples 8"),
+        ({"structure": "true", "segmenter": "own.onnx"}, "build hrp_tree_w25 hvp_structure_slim --steps 5 --samples 8"),
+        ({"model": "optical_flow"}, ""),
+        ({"engine": "torch"}, ""),
+    ],
+)
+def test_what_the_predictor_would_open_is_built(build_file: dict[str, Any], given: dict[str, str], words: str) -> None:
+    chosen = build_file["settings"](str(LAUNCH_FILE.parent.parent / "config" / "predictor.yaml"), dict.fromkeys(build_file["PARAMETERS"], "") | given)
+    assert build_file["command"](chosen, "")[3:] == words.split()
+    assert build_file["command"](chosen, "drive.mcap")[-2:] == (["--check", "drive.mcap"] if words else [])
+
+
+def test_a_parameter_file_of_one_s_own_is_built_for(build_file: dict[str, Any], tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("/**/predictor:\n  ros__parameters:\n    model: hrp_tree_w50\n    structure: true\n    engine: onnxruntime\n")
+    chosen = build_file["settings"](str(mine), dict.fromkeys(build_file["PARAMETERS"], "") | {"engine": "openvino"})
+    assert (chosen["model"], chosen["structure"], chosen["engine"], chosen["steps"]) == ("hrp_tree_w50", "True", "openvino", "5")
+    assert build_file["command"](chosen, "")[4:7] == ["hrp_tree_w50", "hvp_structure_slim", "segmenter_lite0"]
+
+
+@needs_launch
+@pytest.mark.parametrize(("argument", "code", "said"), [("engine:=cuda", 1, "ended with 2"), ("model:=copy_last", 0, "")])
+def test_a_build_that_fails_ends_the_launch_with_an_error(argument: str, code: int, said: str) -> None:
+    run = subprocess.run([sys.executable, "-c", LAUNCH, str(BUILD_FILE), argument], capture_output=True, text=True, check=False, timeout=60)
+    assert run.returncode == code and said in run.stdout + run.stderr, run.stdout + run.stderr

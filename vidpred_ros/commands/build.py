@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import closing
+from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +18,8 @@ from vidpred_ros.errors import ConfigError
 
 if TYPE_CHECKING:
     from vidpred_ros.build import Built, Request
+    from vidpred_ros.engines.choice import EngineChoice
+    from vidpred_ros.sources.base import Source
 
 
 class BuildEngine(Enum):
@@ -128,13 +132,15 @@ def _size(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def _build(request: Request, choice: Any, source: Any, console: Console) -> Built:
-    """With a progress bar for what is being exported or built, and one for the windows of the check."""
-    from dataclasses import replace
-
+def _build(request: Request, choice: EngineChoice, source: Source, console: Console) -> Built:
+    """With a progress bar for what is being exported or built, and one for the windows of the check; in a log, with lines."""
     from vidpred_ros.build import build
     from vidpred_ros.evaluation.parity import WINDOWS
+    from vidpred_ros.nodes.preparation import Preparation
 
+    if not console.is_terminal:
+        with closing(Preparation(lambda what, share, seconds: None, console.print)) as log:
+            return build(request, replace(choice, progress=log), source)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(f"opening {request.model.id}", total=None)
