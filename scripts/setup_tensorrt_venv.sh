@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 venv=$1
 new=$2
-key=$(cat requirements/tensorrt.txt scripts/setup_tensorrt_venv.sh "$venv/.vidpred-setup" | sha256sum | cut -c1-16)
+key=$({ cat requirements/tensorrt.txt scripts/setup_tensorrt_venv.sh; "$venv/bin/python" -VV; pwd; } | sha256sum | cut -c1-16)
 [ "$(cat "$new/.vidpred-setup" 2>/dev/null)" = "$key" ] && exit 0
 echo "[set-up] $new: TensorRT for RTX and CUDA's Python bindings (230 MB)"
 "$venv/bin/python" -m venv --clear "$new"

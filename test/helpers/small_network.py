@@ -29,10 +29,10 @@ def small_file(path: Path, cameras: int | str = 1) -> Path:
         nodes.append(helper.make_node("Add", ["mean", f"old_{name}"], [name]))
     nodes += [
         helper.make_node("Concat", list(DELAYS), ["all"], axis=1),
-        helper.make_node("Mod", ["all", "limit"], ["wrapped"], fmod=1),
-        helper.make_node("Cast", ["wrapped"], ["futures"], to=TensorProto.UINT8),
+        helper.make_node("Mul", ["all", "share"], ["shown"]),
+        helper.make_node("Cast", ["shown"], ["futures"], to=TensorProto.UINT8),
     ]
-    constants = {"axes": np.array([1, 2, 3]), "half": np.float32(0.5), "limit": np.float32(256)}
+    constants = {"axes": np.array([1, 2, 3]), "half": np.float32(0.5), "share": np.float32(0.45)}
     states = {name: (TensorProto.FLOAT, [cameras, 3]) for name in DELAYS}
     pictures = [cameras, 2, *SIZE, 3]
     inputs = {"frames": (TensorProto.UINT8, pictures), "flows": (TensorProto.FLOAT, pictures)}
@@ -53,9 +53,10 @@ def small_file(path: Path, cameras: int | str = 1) -> Path:
 
 
 def inputs_of(seed: int, cameras: int = 1) -> dict[str, NDArray[Any]]:
-    """Frames and flows, without states."""
+    """Frames, each camera's of another brightness in each pass, and flows, without states."""
     random = np.random.default_rng(seed)
-    frames = random.integers(0, 256, (cameras, 2, *SIZE, 3), dtype=np.uint8)
+    brightest = random.integers(20, 256, (cameras, 1, 1, 1, 3))
+    frames = random.integers(10, brightest, (cameras, 2, *SIZE, 3)).astype(np.uint8)
     return {"frames": frames, "flows": random.normal(size=frames.shape).astype(np.float32)}
 
 
