@@ -22,7 +22,8 @@ def warp(image: Tensor, flow: Tensor, mode: str = "bicubic") -> Tensor:
     """
     height, width = image.shape[-2:]
     where = (pixel_grid(image) + flow.float()).permute(0, 2, 3, 1)
-    scale = torch.tensor([2.0 / max(width - 1, 1), 2.0 / max(height - 1, 1)], device=image.device)
+    sides = (2.0 / max(width - 1, 1), 2.0 / max(height - 1, 1))
+    scale = torch.stack([torch.full((), side, device=image.device) for side in sides])  # no copy from here: a CUDA graph can hold it
     return F.grid_sample(image.float(), where * scale - 1, mode=mode, padding_mode="border", align_corners=True)
 
 
