@@ -19,7 +19,7 @@ from vidpred_ros.bench.interleave import WARM_UP, Run, figures, interleave
 from vidpred_ros.bench.machine import Products, bandwidth_gb_s
 from vidpred_ros.bench.networks import network_named
 from vidpred_ros.bench.node import measure_node
-from vidpred_ros.engines import GraphSpec, cached_file, open_engine
+from vidpred_ros.engines import GraphSpec, exported_file, open_engine
 from vidpred_ros.engines.base import bf16_is_native
 from vidpred_ros.engines.choice import torch_on_gpu
 from vidpred_ros.errors import EngineError, VidpredError
@@ -108,8 +108,7 @@ def _open(case: Case, opened: ExitStack, seen: Drive) -> tuple[Run, Work | None]
     engine = open_engine(model, case.engine, case.graph, 1, case.precision)
     opened.callback(engine.close)
     # of the float file: the same work, and shapes that no quantisation hides
-    path = cached_file(model, GraphSpec(case.graph, 1))
-    work = count_work(path) if case.engine != "torch" else None
+    work = count_work(exported_file(model, GraphSpec(case.graph))) if case.engine != "torch" else None
     return engine_run(engine, case.graph, seen), work
 
 

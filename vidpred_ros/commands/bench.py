@@ -86,6 +86,8 @@ def bench(
     console = Console()
     if sum((structure, trace, json_file is not None)) > 1:
         raise ConfigError("--structure, --trace and --json measure different things: give one of them")
+    if trace and seconds == 0:
+        raise ConfigError("--trace needs some --seconds of camera")
     if docs is not None and json_file is None:
         raise ConfigError("--docs writes what --json measures: give both")
     results: dict[str, Any] = {"command": command_line(), "date": datetime.date.today().isoformat(), **_about()}
@@ -95,11 +97,15 @@ def bench(
             results |= _measure_goals(model, engine, steps or 1, rounds or 15, seconds, told)
         elif structure:
             results["structure"] = _measure_structure(structure_model, segmenter, steps or 5, samples, rounds or 50, told)
+        elif trace:
+            results["node"], events = _measure_node(model, engine, steps or 1, seconds, told)
         else:
-            if not trace:
-                results["engines"] = _measure_engines(model, steps or 1, rounds or 50, told)
+            results["engines"] = _measure_engines(model, steps or 1, rounds or 50, told)
             if seconds > 0:
-                results["node"], events = _measure_node(model, engine, steps or 1, seconds, told)
+                try:
+                    results["node"], _ = _measure_node(model, engine, steps or 1, seconds, told)
+                except VidpredError as error:  # a machine without ROS 2, for one
+                    results["node"] = {"error": str(error)}
     if json_file is not None:
         _write(json_file, results)
         print_goals(console, results)
@@ -161,14 +167,10 @@ def _measure_engines(model: str, steps: int, rounds: int, told: Told) -> dict[st
 def _measure_node(
     model: str, engine: str | None, steps: int, seconds: float, told: Told
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Figures and trace, or the reason why there are none (a machine without ROS 2)."""
     from vidpred_ros.bench.node import measure_node
 
     told("starting the nodes (s)", 0, seconds)
-    try:
-        return measure_node(model, engine, steps, seconds, lambda done, total: told("node (s)", done, total))
-    except VidpredError as error:
-        return {"error": str(error)}, {}
+    return measure_node(model, engine, steps, seconds, lambda done, total: told("node (s)", done, total))
 
 
 def _write(file: Path, results: Mapping[str, Any]) -> None:
