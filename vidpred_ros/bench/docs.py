@@ -46,7 +46,8 @@ def describe(results: Mapping[str, Any]) -> str:
     parts.append("## Goals\n\n" + markdown(("what", "measured", "goal", "better", "unit", ""), [goal_row(r) for r in results["ratios"]]))
     if results["left_out"]:
         parts.append("Not measured here:\n\n" + "\n".join(f"- {name}: {why}" for name, why in results["left_out"].items()))
-    parts.append("## Roofline\n\n" + roofline_text(results))
+    if results["roofline"]:
+        parts.append("## Roofline\n\n" + roofline_text(results))
     if "growth" in results:
         parts.append("## Growth\n\n" + growth_text(results["growth"]))
     if "stages" in results.get("node", {}):
@@ -93,7 +94,7 @@ def roofline_text(results: Mapping[str, Any]) -> str:
         )
         for one in results["roofline"]
     ]
-    peaks = ", ".join(f"{precision} {machine[f'{precision}_gflops']:.0f} GFLOP/s" for precision in ("fp32", "bf16", "int8"))
+    peaks = ", ".join(f"{key.removesuffix('_gflops')} {value:.0f} GFLOP/s" for key, value in machine.items() if key.endswith("_gflops"))
     return (
         f"Peaks of the machine in the same run: {peaks} (the fastest of OpenVINO's products of matrices of 1024 and 2048, as MatMul "
         f"and as 1x1 convolution); copying memory {machine['copy_gb_s']:.0f} GB/s.\n\n" + markdown(titles, rows)

@@ -20,7 +20,7 @@ from vidpred_ros.bench.machine import Products, bandwidth_gb_s
 from vidpred_ros.bench.networks import network_named
 from vidpred_ros.bench.node import measure_node
 from vidpred_ros.engines import GraphSpec, exported_file, open_engine
-from vidpred_ros.engines.base import bf16_is_native
+from vidpred_ros.engines.base import bf16_is_native, installed_engines
 from vidpred_ros.engines.choice import torch_on_gpu
 from vidpred_ros.errors import EngineError, VidpredError
 from vidpred_ros.models import find_model
@@ -80,19 +80,18 @@ def measure_table(
                 works[case] = work
         runs[FLOW] = flow_run(seen)
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="vidpred_products_")))
-        for product in PRODUCTS:
+        for product in PRODUCTS if "openvino" in installed_engines() else []:
             runs[product] = _product(product, folder, opened)
         times = interleave(runs, range(WARM_UP + rounds), lambda done, total: progress("engines (rounds)", done, total))
     calls = {case: [one["call"] for one in values] for case, values in times.items()}
     medians = {case: figures(values)["median"] for case, values in calls.items()}
-    machine = {"copy_gb_s": bandwidth_gb_s()} | {
-        f"{precision}_gflops": goals.peak_gflops(medians, precision) for precision in ("fp32", "bf16", "int8")
-    }
+    peaks = {one.precision: goals.peak_gflops(medians, one.precision) for one in runs if isinstance(one, Product)}
+    machine = {"copy_gb_s": bandwidth_gb_s()} | {f"{precision}_gflops": peak for precision, peak in peaks.items()}
     return {
         "rounds": rounds,
         "ratios": [asdict(one) for one in goals.ratios_of(medians, {case: work.useful_flops for case, work in works.items()})],
         "machine": machine,
-        "roofline": [roofline(case, work, medians[case], machine) for case, work in works.items()],
+        "roofline": [roofline(case, work, medians[case], machine) for case, work in works.items() if case.precision in peaks],
         "raw": [{"case": str(case), **figures(values), "ms": [round(ms, 3) for ms in values]} for case, values in calls.items()],
         "left_out": left_out,
     }

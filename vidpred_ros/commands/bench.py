@@ -118,7 +118,7 @@ def bench(
         return
     _write(out / "bench.json", results)
     if trace:
-        _write(out / "trace.json", events)
+        (out / "trace.json").write_text(json.dumps(events))
     for name, show in (("structure", print_structure), ("engines", print_engines)):
         if name in results:
             show(console, results)
