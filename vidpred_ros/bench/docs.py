@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.ticker
+import numpy as np
 from matplotlib.figure import Figure
 
 from vidpred_ros.bench.goals import Ratio
@@ -133,13 +134,14 @@ def plot(growth: Mapping[str, Any], axis: str) -> Figure:
         figure = Figure(figsize=(5.2, 3.6), layout="constrained")
         axes = figure.subplots()
         axes.loglog(values, [times[0] * value / values[0] for value in values], "--", color="#9ca3af", label="linear")
-        scale = sum(ms / value**power for value, ms in zip(values, times, strict=True)) / len(values)
+        scale = np.exp(np.mean(np.log(times) - power * np.log(values)))
         axes.loglog(values, [scale * value**power for value in values], color="#d97706", label=f"fit: power {power:.2f}")
         axes.loglog(values, times, "o", color="#1d4ed8", label="measured")
         axes.set_xticks(values, [str(value) for value in values], minor=False)
         axes.set_xticks([], minor=True)
+        axes.yaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
         axes.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
-        axes.yaxis.set_minor_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+        axes.yaxis.set_minor_locator(matplotlib.ticker.NullLocator())
         axes.set_xlabel(LABELS[axis])
         axes.set_ylabel("ms of one pass")
         axes.set_title(f"{growth['model']}, streamed, {growth['engine']}", fontsize=10)
