@@ -14,11 +14,13 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import typer
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import vidpred_ros
+from vidpred_ros import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = "LICENSE README.md config launch models package.xml pyproject.toml resource scripts setup.cfg setup.py training vidpred_ros"
@@ -263,20 +265,37 @@ def test_set_up_refuses_a_wrong_python(tmp_path: Path) -> None:
     assert not (tmp_path / "venv").exists()
 
 
-def test_readme_names_only_what_exists() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    code = "\n".join(
-        re.findall(r"```\w*\n(.*?)```", readme, flags=re.DOTALL) + re.findall(r"`([^`\n]+)`", readme)
-    )
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
-    assert set(re.findall(r"\bmake (\w+)", code)) <= targets
+#: Pages for users, whose every command has to exist.
+PAGES = ["README.md", "docs/deployment.md", "docs/training.md"]
 
-    shown = subprocess.run(
-        [sys.executable, "-m", "vidpred_ros.cli", "--help"], capture_output=True, text=True, check=True
-    )
-    commands = set(re.findall(r"\bvidpred ([a-z]+)", code))
-    assert commands
-    assert {command for command in commands if not re.search(rf"\b{command}\b", shown.stdout)} == set()
 
-    for path in re.findall(r"\]\((?!http|#)([^)]+)\)", readme):
-        assert (ROOT / path).exists(), f"README links to {path}"
+def code_of(page: str) -> str:
+    """What a page has between backticks, long lines joined."""
+    text = (ROOT / page).read_text(encoding="utf-8").replace("\\\n", " ")
+    return "\n".join(re.findall(r"```\w*\n(.*?)```", text, flags=re.DOTALL) + re.findall(r"`([^`\n]+)`", text))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_names_only_what_exists(page: str) -> None:
+    code = code_of(page)
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    assert set(re.findall(r"\bmake ([\w-]+)", code)) <= targets
+
+    commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+    named = re.findall(r"(?:^|[`(\s])vidpred ([a-z]+)\b([^#\n]*)", code, flags=re.MULTILINE)
+    assert named
+    for command, words in named:
+        assert command in commands, f"{page} has `vidpred {command}`"
+        known = {option for parameter in commands[command].params for option in parameter.opts} | {"--help"}
+        assert set(re.findall(r"(?<=\s)--?[a-z][\w-]*", words)) <= known, f"{page}: vidpred {command}{words}"
+
+    for path in re.findall(r"\]\((?!http|#)([^)#]+)", (ROOT / page).read_text(encoding="utf-8")):
+        assert ((ROOT / page).parent / path).exists(), f"{page} links to {path}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_s_launch_files_have_the_arguments_that_it_gives(page: str) -> None:
+    for name, words in re.findall(r"ros2 launch vidpred_ros (\S+)([^#\n]*)", code_of(page)):
+        source = (ROOT / "launch" / name).read_text(encoding="utf-8")
+        for argument in re.findall(r"(\w+):=", words):
+            assert f'"{argument}"' in source, f"{page}: {name} has no argument {argument}"

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vidpred_ros import engines
 from vidpred_ros.engines import plans
-from vidpred_ros.engines.base import Arrays, Engine, graphs_of
-from vidpred_ros.engines.choice import EngineChoice, obstacles
+from vidpred_ros.engines.base import Arrays, Engine, GraphSpec, graphs_of
+from vidpred_ros.engines.choice import EngineChoice, file_precision, obstacles
 from vidpred_ros.errors import ConfigError
 from vidpred_ros.evaluation.label_trials import stack_labels
 from vidpred_ros.evaluation.parity import Parity, Subject, compare
@@ -75,6 +76,31 @@ def build(request: Request, choice: EngineChoice, source: Source, watch: Watch =
         if isinstance(plan := getattr(engine, "plan", None), Path):  # TensorRT keeps the figures, and a node does not run what failed
             plans.note(plan, parity.as_dict(), "; ".join(parity.failures))
     return Built(tuple(opened), seconds, parity)
+
+
+def export(request: Request, choice: EngineChoice) -> list[Path]:
+    """The ONNX files that an engine of that name and precision needs on another machine, made where they are missing: the graphs
+    that the node opens, in float32 and as the engine wants them. Raises VidpredError."""
+    assert choice.name is not None, "the other machine has one"
+    opened: list[Engine] = []
+    make_subject(request, replace(reference_for(choice), opened=opened.append)).close()
+    wanted = file_precision(choice.name, choice.precision)
+    files = []
+    for engine in opened:
+        model, spec = _what(engine, request.model)
+        files += [engines.exported_file(model, replace(spec, precision=one), choice.progress) for one in dict.fromkeys(["fp32", wanted])]
+    return files
+
+
+def _what(engine: Engine, model: ReleasedModel) -> tuple[ReleasedModel, GraphSpec]:
+    """The model and the graph that an engine runs; ``model`` where it is that one."""
+    about = {key.removeprefix("vidpred."): value for key, value in engine.metadata.items()}
+    released = model if about["model"] == model.id else find_model(about["model"])
+    if "frames" in engine.inputs:  # the motion model of a structure model has the size of its label maps
+        height, width = engine.inputs["frames"][-3:-1]
+        released = released.at((height, width))
+    numbers = {name: int(about.get(name, 1)) for name in ("steps", "samples", "batch")}
+    return released, GraphSpec(about["kind"], **numbers)
 
 
 def check_kind(request: Request) -> None:

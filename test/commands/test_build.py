@@ -96,6 +96,17 @@ def test_label_models_segmenters_and_graphs_by_name(
     assert code == 0 and "tiny motion, K=2" in said and "pixels on average" in said, said
 
 
+def test_files_for_a_car_are_those_that_its_engines_look_for(vidpred, export_here: None, tiny_model: Path) -> None:
+    code, said = vidpred(tiny_model, "--engine", "tensorrt", "--steps", 2, "--export", "--kind", "motion")
+    assert code == 0, said
+    model = ReleasedModel(tiny_model)
+    specs = [GraphSpec("motion", 2), GraphSpec("motion", 2, precision="fp16")]
+    assert said.split() == [str(engines.cached_file(model, spec)) for spec in specs]
+    assert all(Path(path).is_file() for path in said.split())
+    code, said = vidpred(tiny_model, "--export")
+    assert code == 2 and "say --engine" in said
+
+
 def test_one_that_is_too_far_from_float32_is_refused(
     vidpred, gpu: FakeCuda, export_here: None, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

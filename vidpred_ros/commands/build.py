@@ -71,6 +71,9 @@ def build(
     kind: Annotated[
         list[Kind] | None, typer.Option(help="only this graph; may be repeated", show_default="all that the node opens")
     ] = None,
+    export: Annotated[
+        bool, typer.Option("--export", help="only the ONNX files, for a car without PyTorch; needs no GPU, and --engine")
+    ] = False,
     check: Annotated[
         str, typer.Option(metavar="SOURCE", help="what the engine is held against float32 on")
     ] = "synthetic:seed=1,seconds=4",
@@ -83,6 +86,9 @@ def build(
     0.01 / 0.05 / 0.2 / 0.4 pixels. A TensorRT engine keeps the figures beside it, and the node passes over one that was
     refused. TensorRT engines fit the GPU and the version of TensorRT that they were built with: build on the car.
 
+    With --export it writes the ONNX files only, in float32 and as the engine wants them, to be copied to a car
+    (docs/deployment.md).
+
     Examples:
 
       vidpred build hrp_tree_w25 --engine tensorrt
@@ -90,6 +96,8 @@ def build(
       vidpred build hrp_tree_w25 --engine openvino --precision int8 --check drive.mcap
 
       vidpred build hvp_structure_slim segmenter_lite0 --samples 8
+
+      vidpred build hrp_tree_w25 --engine tensorrt --export
     """
     from vidpred_ros.build import Request, check_kind
     from vidpred_ros.engines.choice import EngineChoice, candidates, check_precision, choose
@@ -102,7 +110,12 @@ def build(
             "costs these networks; use --precision int8"
         )
     wanted = None if precision is None else precision.value
-    name = candidates(wanted)[0] if engine is None else choose(engine.value)
+    if export and engine is None:
+        raise ConfigError("--export makes files for another machine: say --engine, such as tensorrt")
+    if engine is None:
+        name = candidates(wanted)[0]
+    else:
+        name = engine.value if export else choose(engine.value)
     check_precision(name, wanted)
     requests = []
     for model in models:
@@ -113,8 +126,12 @@ def build(
         requests += [Request(released, one, steps, samples) for one in kinds]
     for request in requests:
         check_kind(request)
-    source = open_source(check)
     console = Console(highlight=False)
+    if export:
+        for request in requests:
+            _export(request, EngineChoice(name, wanted), console)
+        return
+    source = open_source(check)
     refused = 0
     for request in requests:
         built = _build(request, EngineChoice(name, wanted), source, console)
@@ -130,6 +147,16 @@ def _size(text: str) -> tuple[int, int]:
     if not (height.isdecimal() and width.isdecimal()) or int(height) % 16 or int(width) % 16 or not int(height) * int(width):
         raise ConfigError(f"--size {text}: give HEIGHTxWIDTH, multiples of 16, such as 128x160")
     return int(height), int(width)
+
+
+def _export(request: Request, choice: EngineChoice, console: Console) -> None:
+    """The paths alone go to stdout, for a script that copies them."""
+    from vidpred_ros.build import export
+
+    with Console(stderr=True).status(f"exporting {request.model.id}: some seconds for each graph"):
+        files = export(request, choice)
+    for file in files:
+        console.print(str(file), soft_wrap=True)
 
 
 def _build(request: Request, choice: EngineChoice, source: Source, console: Console) -> Built:

@@ -171,6 +171,13 @@ def candidates(precision: str | None) -> list[str]:
     return able
 
 
+def file_precision(name: str, precision: str | None) -> str:
+    """Of the exported file that an engine runs, by the precision that is asked of the engine (None: its default)."""
+    if name in GPU_ENGINES:
+        return precision or "fp16"
+    return "uint8" if precision == "int8" else "fp32"
+
+
 def check_precision(name: str, precision: str | None) -> None:
     """Raise EngineError for a precision that an engine does not have."""
     if precision is not None and precision not in _precisions(name):
