@@ -39,8 +39,8 @@ SLOWEST = 1.6
 
 @dataclass(frozen=True)
 class Window:
-    """A full window. ``sequence`` grows by one with each kept frame, ``epoch`` whenever frames left other than as the
-    oldest of a full window (a reset); neither ever falls."""
+    """A window, full unless fewer frames were asked for. ``sequence`` grows by one with each kept frame, ``epoch`` whenever
+    frames left other than as the oldest of a full window (a reset); neither ever falls."""
 
     stamps_ns: tuple[int, ...]  # oldest first
     frames: tuple[NDArray[np.uint8], ...]  # oldest first, HxWx3 RGB each
@@ -145,9 +145,9 @@ class FrameWindow:
             self.push(stamp_ns, frame)
         return answer
 
-    def window(self) -> Window | None:
-        """The window that ends with the newest kept frame, or None while fewer than ``length`` are there."""
-        if not self.full:
+    def window(self, least: int | None = None) -> Window | None:
+        """The window that ends with the newest kept frame, or None while fewer than ``least`` (None: all) are there."""
+        if len(self) < (self.length if least is None else least):
             return None
         return Window(tuple(self._stamps), tuple(self._frames), self.epoch, self.sequence, self._spacing_ns())
 
@@ -229,9 +229,9 @@ class FrameWindow:
         return max(1.5 * self.period_ns, (self._stride * 3 // 2 + 0.5) * self._interval)
 
     def _spacing_ns(self) -> int:
-        if self.length == 1:
+        if len(self) < 2:
             return self.period_ns
-        spacing = (self._stamps[-1] - self._stamps[0]) / (self.length - 1)
+        spacing = (self._stamps[-1] - self._stamps[0]) / (len(self) - 1)
         if abs(spacing / self.period_ns - 1) <= NOMINAL_TOLERANCE:
             return self.period_ns
         return round(spacing)

@@ -10,7 +10,7 @@ from vidpred_ros.errors import ConfigError, ModelError
 from vidpred_ros.models import ReleasedModel, find_model
 from vidpred_ros.predictors.base import Predictor
 from vidpred_ros.predictors.copy_last import CopyLast
-from vidpred_ros.predictors.hierarchical import Hierarchical
+from vidpred_ros.predictors.hierarchical import Hierarchical, open_hierarchical
 from vidpred_ros.predictors.optical_flow import OpticalFlow
 from vidpred_ros.predictors.whole import Stochastic, WholeWindow
 
@@ -49,5 +49,6 @@ def make_predictor(
     if stream and not network.streams:
         raise ConfigError(f"model {released.id} cannot stream ({network.kind}, {network.rollout})")
     if network.kind == "hierarchical":
-        return Hierarchical(released, engine, steps, network.streams if stream is None else stream)
+        opened = open_hierarchical(released, engine, steps, network.streams if stream is None else stream)
+        return Hierarchical(released, opened, steps)
     return (Stochastic if network.noise_channels else WholeWindow)(released, engine, steps)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,15 @@ class Predictor(Protocol):
 
     def close(self) -> None:
         """Free the engine. The predictor is of no use afterwards."""
+        ...
+
+
+@runtime_checkable
+class Follower(Protocol):
+    """A predictor that keeps something of each frame, and so gains from frames that come before there is a full window."""
+
+    def follow(self, window: Window) -> None:
+        """Take in a window that is not full yet: what is done now the first forecast need not do."""
         ...
 
 

@@ -1,8 +1,8 @@
 """The hierarchical residual predictor (Shouno 2020) on an inference engine: windows in, Forecasts out.
 
 The tree form streams: each new frame costs one pass, and what earlier frames left behind comes from short histories.
-Frames that came in while a pass was running are made up for by a pass each; the first window, or one that has no frame
-in common with the last, costs eight.
+Frames that came in while a pass was running are made up for by a pass each; a window that has no frame in common with the
+last costs eight, unless ``follow`` saw its frames as they came.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidpred_ros.engines import open_engine
-from vidpred_ros.engines.base import Arrays
+from vidpred_ros.engines.base import Arrays, Engine
 from vidpred_ros.engines.choice import EngineLike
 from vidpred_ros.forecast import Forecast, horizons_from_frames
 from vidpred_ros.models import ReleasedModel
@@ -25,49 +25,52 @@ from vidpred_ros.window import Window
 
 
 class Hierarchical:
-    """K future frames from a released model. Raises ModelError, EngineError or ConfigError when it cannot be set up.
+    """K future frames of one camera, from a released model on an engine that was opened for it (kind "stream" or "whole").
 
-    ``latency_ms`` of a forecast: ``motion`` (optical flow), ``infer`` (the engine).
+    Several may share the engine, one after the other: each has flows and a stream of its own. ``latency_ms`` of a forecast:
+    ``motion`` (optical flow), ``infer`` (the engine). ``close`` closes the engine. Raises ConfigError for steps out of range.
     """
 
-    def __init__(self, model: ReleasedModel, engine: EngineLike, steps: int, stream: bool) -> None:
+    def __init__(self, model: ReleasedModel, engine: Engine, steps: int) -> None:
         card = model.card
-        check_steps(card, steps)
         self.model_id, self.size, self.period_s = card.id, card.size, card.period
         self.window_length: int = card.window
         self.steps, self.weights_sha256 = steps, card.weights_sha256
-        self._prior = card.network.needs_flows
-        self._engine = open_engine(model, engine, "stream" if stream else "whole", steps)
-        self._stream = self._engine.stream() if stream else None
-        self.engine = f"{self._engine.name} {self._engine.precision}"
-        self._flows = _FlowHistory(self.size, self.window_length)
+        self.engine = f"{engine.name} {engine.precision}"
+        self._engine = engine
+        self._stream = engine.stream() if engine.metadata["vidpred.kind"] == "stream" else None
+        self._flows = FlowHistory(self.size, self.window_length, card.network.needs_flows)
 
     def predict(self, window: Window) -> Forecast:
         start = time.perf_counter()
-        fresh = self._flows.update(window) if self._prior else self._flows.count(window)
+        fresh = self._flows.update(window)
         measured = time.perf_counter()
-        frames = self._infer(window, fresh)
+        futures = self._whole(window) if self._stream is None else self._streamed(window, fresh)
         latency = {"motion": (measured - start) * 1e3, "infer": (time.perf_counter() - measured) * 1e3}
         stamp = window.stamps_ns[-1]
         return Forecast(
-            self.model_id, stamp, window.period_ns, horizons_from_frames(frames, stamp, window.period_ns), latency
+            self.model_id, stamp, window.period_ns, horizons_from_frames(futures, stamp, window.period_ns), latency
         )
 
-    def _infer(self, window: Window, fresh: int) -> NDArray[np.uint8]:
-        if self._stream is None:
-            inputs: Arrays = {"frames": np.stack(window.frames)}
-            if self._prior:
-                inputs["flows"] = np.stack(self._flows.newest[-self.window_length :])
-            return self._engine.infer(inputs)["futures"]
-        frames = window.frames
-        if fresh == len(frames):  # nothing joins this window to the last one
+    def follow(self, window: Window) -> None:
+        fresh = self._flows.update(window)
+        if self._stream is not None:
+            self._streamed(window, fresh)
+
+    def _whole(self, window: Window) -> NDArray[np.uint8]:
+        inputs: Arrays = {"frames": np.stack(window.frames)}
+        if self._flows.measured:
+            inputs["flows"] = np.stack(self._flows.newest(self.window_length))
+        return self._engine.infer(inputs)["futures"]
+
+    def _streamed(self, window: Window, fresh: int) -> NDArray[np.uint8]:
+        assert self._stream is not None
+        if fresh == len(window.frames):  # nothing joins this window to the last one
             self._stream.clear()
-            frames = frames[:1] + frames  # the first frame has none before it
-        for i in range(-fresh, 0):
-            newest = slice(i - 1, i + 1 or None)
-            inputs = {"frames": np.stack(frames[newest])}
-            if self._prior:
-                inputs["flows"] = np.stack(self._flows.newest[newest])
+        for age in range(fresh - 1, -1, -1):
+            inputs: Arrays = {"frames": np.stack(frame_pair(window, age))}
+            if self._flows.measured:
+                inputs["flows"] = np.stack(self._flows.newest(2, age))
             futures = self._stream.push(inputs)["futures"]
         return futures
 
@@ -75,21 +78,42 @@ class Hierarchical:
         self._engine.close()
 
 
-class _FlowHistory(Continuity):
-    """The backward flows of a window's frames, each measured once, and how many of the frames are new."""
+def open_hierarchical(model: ReleasedModel, engine: EngineLike, steps: int, stream: bool, batch: int = 1) -> Engine:
+    """The engine that ``Hierarchical`` wants, or with ``batch`` above 1 ``CameraBatch``.
 
-    def __init__(self, size: tuple[int, int], length: int) -> None:
-        super().__init__(length)
+    Raises EngineError, and ConfigError for steps out of range.
+    """
+    check_steps(model.card, steps)
+    return open_engine(model, engine, "stream" if stream else "whole", steps, batch=batch)
+
+
+def frame_pair(window: Window, age: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The frame that has ``age`` newer ones in the window, after the one before it; the first has none and stands in for it."""
+    newest = len(window.frames) - 1 - age
+    return window.frames[max(0, newest - 1)], window.frames[newest]
+
+
+class FlowHistory(Continuity):
+    """The backward flows of a window's frames, each measured once, and how many of the frames are new.
+
+    With ``measured`` false no flow is wanted, and frames are counted only.
+    """
+
+    def __init__(self, size: tuple[int, int], length: int, measured: bool) -> None:
+        self.measured = measured
         self._dis = DisFlow()
         self._zero = np.zeros((*size, 2), np.float32)
         self._flows: deque[NDArray[np.float32]] = deque([self._zero], maxlen=length + 1)
         self._gray: NDArray[np.uint8] | None = None
+        super().__init__()
 
     def update(self, window: Window) -> int:
         """``count``, and the flows of the frames that are new."""
-        before = self._gray
         fresh = self.count(window)
-        if fresh == self._length:
+        if not self.measured:
+            return fresh
+        before = self._gray
+        if fresh == len(window.frames):
             before = None  # nothing joins this window to the last one
             self._flows.append(self._zero)
         for frame in window.frames[-fresh:]:
@@ -99,7 +123,7 @@ class _FlowHistory(Continuity):
         self._gray = before
         return fresh
 
-    @property
-    def newest(self) -> list[NDArray[np.float32]]:
-        """Flows in order of time, at most one more than a window holds; the newest frame's last."""
-        return list(self._flows)
+    def newest(self, count: int, age: int = 0) -> list[NDArray[np.float32]]:
+        """``count`` flows in order of time, the last that of the frame that has ``age`` newer ones."""
+        end = len(self._flows) - age
+        return [self._flows[i] for i in range(end - count, end)]

@@ -9,10 +9,9 @@ from vidpred_ros.window import Window
 
 
 class Continuity:
-    """Compares each window with the one before it; ``length`` frames each."""
+    """Compares each window with the one before it."""
 
-    def __init__(self, length: int) -> None:
-        self._length = length
+    def __init__(self) -> None:
         self._epoch = self._sequence = -1
         self._last: NDArray[np.uint8] | None = None
 
@@ -20,6 +19,6 @@ class Continuity:
         """How many of the window's newest frames were not in the window before: 1 when none was missed, all at a start."""
         fresh = window.sequence - self._sequence
         # an older window, or one of another source that happens to have the next number, starts anew
-        goes_on = 0 < fresh < self._length and window.frames[-1 - fresh] is self._last and window.epoch == self._epoch
+        goes_on = 0 < fresh < len(window.frames) and window.frames[-1 - fresh] is self._last and window.epoch == self._epoch
         self._epoch, self._sequence, self._last = window.epoch, window.sequence, window.frames[-1]
-        return fresh if goes_on else self._length
+        return fresh if goes_on else len(window.frames)

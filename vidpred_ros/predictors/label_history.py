@@ -50,7 +50,7 @@ class LabelHistory:
         self, segmenter: Segmenter | None, label_size: tuple[int, int], context: int, frames: int, flows: bool
     ) -> None:
         self._segmenter, self._size, self._length, self._needs_flows = segmenter, label_size, context, flows
-        self._continuity = Continuity(context)
+        self._continuity = Continuity()
         self._dis = DisFlow()
         self._gray: NDArray[np.uint8] | None = None
         self._seen: deque[Seen] = deque([], frames)
