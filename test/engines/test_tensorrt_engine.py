@@ -23,7 +23,7 @@ from helpers.small_network import DELAYS, METADATA, inputs_of, small_file, state
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from onnx import helper
+from onnx import TensorProto, helper
 
 from vidpred_ros.engines.choice import Gpu
 from vidpred_ros.engines.onnxruntime_engine import OnnxruntimeEngine
@@ -316,3 +316,15 @@ def test_without_a_gpu_or_a_library_it_says_so(monkeypatch: pytest.MonkeyPatch, 
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(EngineError, match="is no usable ONNX file"):
         open_tensorrt(path, "tensorrt", "fp32")
+
+
+def test_states_in_half_precision_stay_so(gpu: FakeCuda, tmp_path: Path) -> None:
+    path = small_file(tmp_path / "small.onnx", states_in=TensorProto.FLOAT16)
+    engine, reference = open_tensorrt(path, "tensorrt", "fp16"), HostStream(OnnxruntimeEngine(path))
+    assert {engine.dtypes[name] for name in DELAYS} == {np.dtype(np.float16)}
+    stream = engine.stream()
+    for frame in range(12):
+        assert np.array_equal(stream.push(inputs_of(frame))["futures"], reference.push(inputs_of(frame))["futures"])
+    engine.close()
+    path = small_file(tmp_path / "small.onnx", states_in=TensorProto.BFLOAT16)
+    assert {open_tensorrt(path, "tensorrt", "bf16").dtypes[name] for name in DELAYS} == {np.dtype(np.uint16)}

@@ -16,24 +16,28 @@ METADATA = {"vidpred.delays": json.dumps(DELAYS), "vidpred.model": "small"}
 SIZE = (3, 5)
 
 
-def small_file(path: Path, cameras: int | str = 1) -> Path:
+def small_file(path: Path, cameras: int | str = 1, states_in: int = TensorProto.FLOAT) -> Path:
     """A streaming network in the small: each of three states is the new frames' mean colour and half of what it was some passes
-    before, and the futures show them all, so that they hang on all that a camera saw."""
+    before, and the futures show them all, so that they hang on all that a camera saw. ``states_in``: type of the states' ports."""
     nodes = [
         helper.make_node("Cast", ["frames"], ["seen"], to=TensorProto.FLOAT),
         helper.make_node("Add", ["seen", "flows"], ["moved"]),
         helper.make_node("ReduceMean", ["moved", "axes"], ["mean"], keepdims=0),
     ]
     for name in DELAYS:
-        nodes.append(helper.make_node("Mul", [f"past_{name}", "half"], [f"old_{name}"]))
-        nodes.append(helper.make_node("Add", ["mean", f"old_{name}"], [name]))
+        nodes += [
+            helper.make_node("Cast", [f"past_{name}"], [f"float_{name}"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", [f"float_{name}", "half"], [f"old_{name}"]),
+            helper.make_node("Add", ["mean", f"old_{name}"], [f"new_{name}"]),
+            helper.make_node("Cast", [f"new_{name}"], [name], to=states_in),
+        ]
     nodes += [
-        helper.make_node("Concat", list(DELAYS), ["all"], axis=1),
+        helper.make_node("Concat", [f"new_{name}" for name in DELAYS], ["all"], axis=1),
         helper.make_node("Mul", ["all", "share"], ["shown"]),
         helper.make_node("Cast", ["shown"], ["futures"], to=TensorProto.UINT8),
     ]
     constants = {"axes": np.array([1, 2, 3]), "half": np.float32(0.5), "share": np.float32(0.45)}
-    states = {name: (TensorProto.FLOAT, [cameras, 3]) for name in DELAYS}
+    states = {name: (states_in, [cameras, 3]) for name in DELAYS}
     pictures = [cameras, 2, *SIZE, 3]
     inputs = {"frames": (TensorProto.UINT8, pictures), "flows": (TensorProto.FLOAT, pictures)}
     inputs |= {f"past_{name}": port for name, port in states.items()}

@@ -53,7 +53,10 @@ class Network:
         self._runtime = library.module.Runtime(self._logger)
         if self._runtime is None:
             raise EngineError(f"{library} does not start: {self._logger.last_errors()}")
-        self._engine = self._runtime.deserialize_cuda_engine(plan.read_bytes())
+        try:
+            self._engine = self._runtime.deserialize_cuda_engine(plan.read_bytes())
+        except OSError as error:  # discarded by another process that could not read it
+            raise UnreadablePlan(f"{plan} cannot be read: {error}") from None
         if self._engine is None:
             raise UnreadablePlan(f"{library} cannot read {plan}: {self._logger.last_errors()}")
         try:
