@@ -2,6 +2,7 @@
 
     ros2 launch vidpred_ros predictor.launch.py image:=/front/image_raw model:=hrp_tree_w50
     ros2 launch vidpred_ros predictor.launch.py source:=drive.mcap rviz:=true structure:=true
+    ros2 launch vidpred_ros predictor.launch.py cameras:=front,left,right image:=image_raw
 
 The predictor activates itself (its parameter autostart), so no event handler has to: one that activates on reaching
 "inactive" would also undo a later deactivation. With autostart:=false your own lifecycle manager does it. A first start makes
@@ -34,7 +35,16 @@ WORDS = ("model", "engine", "precision", "image_transport", "structure_model", "
 NUMBERS = {"steps": int, "samples": int, "camera_height": float, "camera_pitch": float}
 SWITCHES = ("structure", "ground")
 ARGUMENTS = [
-    DeclareLaunchArgument("image", default_value="camera/image_raw", description="Image topic to predict on"),
+    DeclareLaunchArgument(
+        "image",
+        default_value="camera/image_raw",
+        description="Image topic to predict on; with cameras, in the namespace of each: front/camera/image_raw",
+    ),
+    DeclareLaunchArgument(
+        "cameras",
+        default_value="",
+        description="Names of several cameras, as front,left (empty: as in params_file)",
+    ),
     DeclareLaunchArgument(
         "image_transport", default_value="", description="raw or compressed (empty: as in params_file)"
     ),
@@ -112,6 +122,10 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     chosen = {name: given[name] for name in WORDS if given[name]}
     chosen |= {name: number(given[name]) for name, number in NUMBERS.items() if given[name]}
     chosen |= {name: given[name].lower() == "true" for name in SWITCHES if given[name]}
+    names = [name.strip() for name in given["cameras"].split(",") if name.strip()]
+    if names:
+        chosen["cameras"] = names
+    images = {f"{name}/image": f"{name}/{given['image']}" for name in names} or {"image": given["image"]}
     predictor = LifecycleNode(
         executable="predictor",
         name="predictor",
@@ -121,7 +135,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             {"autostart": given["autostart"].lower() == "true"},
             chosen,
         ],
-        remappings=[(name, given[name]) for name in ("image", "labels", "camera_info")],
+        remappings=[*images.items(), *((name, given[name]) for name in ("labels", "camera_info"))],
         **common,
     )
     entities = [SetEnvironmentVariable(name, value) for name, value in profile_environment().items()] + [
@@ -131,19 +145,21 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         transport = {"image_transport": given["image_transport"]} if given["image_transport"] else {}
         # the camera is the origin of the time, so it does not wait for /clock itself
         clock = {"publish_clock": sim_time["use_sim_time"]}
-        entities.append(
-            Node(
-                executable="camera",
-                name="camera",
-                parameters=[given["params_file"], {"source": given["source"]}, transport, clock],
-                remappings=[
-                    ("~/image_raw", given["image"]),
-                    ("~/image_raw/compressed", given["image"] + "/compressed"),
-                    ("~/camera_info", given["camera_info"]),
-                ],
-                **common,
+        for name in names or [""]:  # a camera each, all with the same pictures
+            entities.append(
+                Node(
+                    executable="camera",
+                    name="camera",
+                    parameters=[given["params_file"], {"source": given["source"]}, transport, clock],
+                    remappings=[
+                        ("~/image_raw", given["image"]),
+                        ("~/image_raw/compressed", given["image"] + "/compressed"),
+                        ("~/camera_info", given["camera_info"]),
+                    ],
+                    **{**common, "namespace": "/".join(filter(None, (given["namespace"], name)))},
+                )
             )
-        )
+            clock = {"publish_clock": False}  # one is enough
     if given["rviz"].lower() == "true":
         entities.append(
             Node(

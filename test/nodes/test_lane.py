@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +16,8 @@ import numpy as np
 from rclpy.logging import get_logger
 
 from vidpred_ros.forecast import Forecast
-from vidpred_ros.nodes.lane import Arrival, Lane
+from vidpred_ros.nodes.crew import Crew
+from vidpred_ros.nodes.lane import Arrival, Job, Lane
 from vidpred_ros.nodes.messages import image_message
 from vidpred_ros.nodes.picture import Picture
 from vidpred_ros.predictors import CopyLast
@@ -144,4 +145,79 @@ def test_a_predictor_that_fails_is_reported_and_tried_again() -> None:
     assert "RuntimeError: out of memory" in lane.counters.fault
     show(3, lane)
     until(lambda: said.sources == [3 * PERIOD_NS])
+    lane.close()
+
+
+def test_lanes_of_one_crew_take_turns() -> None:
+    """The camera that waited longest is next, with its newest window."""
+    slow, crew, said = Slow((32, 40), 3), Crew(), {name: Said() for name in ("front", "left", "right")}
+    lanes = {name: Lane(NODE, slow, outputs, slow.close, crew, name) for name, outputs in said.items()}
+    order: list[str] = []
+    for name, lane in lanes.items():
+        assert lane.image == f"{name}/image"
+        lane.start()
+        said[name].publish = lambda *_, name=name: order.append(name)  # type: ignore[method-assign]
+    for k in range(3):
+        show(k, lanes["front"])
+    assert slow.begun.wait(20)
+    for k in range(5):
+        for name in ("right", "left") if k < 4 else ("left", "right"):
+            show(k, lanes[name])
+    slow.gate.set()
+    until(lambda: said["left"].sources and said["right"].sources)
+    assert order == ["front", "right", "left"]
+    assert said["right"].sources == said["left"].sources == [4 * PERIOD_NS]
+    assert [lane.counters.drops["predictor busy"] for lane in lanes.values()] == [0, 2, 2]
+    lanes["front"].stop()
+    show(5, lanes["left"], lanes["front"])
+    until(lambda: said["left"].sources[-1] == 5 * PERIOD_NS)
+    for lane in lanes.values():
+        lane.close()
+    assert said["front"].sources == [2 * PERIOD_NS]
+
+
+def test_a_crew_of_several_at_once_shares_a_pass_and_a_failure() -> None:
+    passes: list[list[str]] = []
+    slow = Slow((32, 40), 1)
+
+    def together(jobs: Mapping[Lane, Job]) -> dict[Lane, Forecast | None]:
+        passes.append([lane.image for lane in jobs])
+        forecasts = {lane: slow.predict(job.window) for lane, job in jobs.items()}
+        if len(passes) == 2:
+            raise RuntimeError("out of memory")
+        return dict(list(forecasts.items())[:1])  # the others only followed
+
+    crew, outputs = Crew(together, at_once=2), [Said() for _ in range(3)]
+    lanes = [Lane(NODE, slow, said, slow.close, crew, name) for said, name in zip(outputs, "abc", strict=True)]
+    for lane in lanes:
+        lane.start()
+    show(0, lanes[0])
+    assert slow.begun.wait(20)
+    show(1, *lanes)
+    slow.gate.set()
+    until(lambda: len(passes) == 3)
+    assert passes == [["a/image"], ["a/image", "b/image"], ["c/image"]]
+    until(lambda: outputs[2].sources)
+    assert [lane.counters.drops["prediction failed"] for lane in lanes] == [1, 1, 0]
+    assert "out of memory" in lanes[1].counters.fault
+    for lane in lanes:
+        lane.close()
+
+
+def test_a_predictor_that_follows_sees_every_frame_from_the_first() -> None:
+    seen: list[int] = []
+
+    class Follows(CopyLast):
+        def follow(self, window: Window) -> None:
+            seen.append(len(window.frames))
+
+    predictor = Follows((32, 40), 0.1, 2, 4)
+    lane, said = make_lane(predictor)
+    for k in range(3):
+        show(k, lane)
+        until(lambda k=k: seen[-1:] == [k + 1])
+    assert not said.sources and not lane.counters.predicted
+    show(3, lane)
+    until(lambda: said.sources == [3 * PERIOD_NS])
+    assert seen == [1, 2, 3] and not lane.counters.drops
     lane.close()

@@ -178,6 +178,14 @@ def test_the_launch_file_s_arguments_are_parameters_of_the_right_type() -> None:
     }
     assert ("labels", "front/labels") in node["remappings"]
 
+    start.__globals__["Node"] = dict
+    context.launch_configurations.update(cameras="front, left", image="image_raw", source="drive.mcap", namespace="car")
+    predictor, *replayed = (entity for entity in start(context) if isinstance(entity, dict))
+    assert predictor["parameters"][-1]["cameras"] == ["front", "left"]
+    assert {("front/image", "front/image_raw"), ("left/image", "left/image_raw")} < set(predictor["remappings"])
+    assert [node["namespace"] for node in replayed] == ["car/front", "car/left"]
+    assert all(("~/image_raw", "image_raw") in node["remappings"] for node in replayed)
+
     types = {spec.name: type(spec.default) for spec in PREDICTOR}
     assert {name: types[name] for name in file["NUMBERS"]} == file["NUMBERS"]
     assert {types[name] for name in file["WORDS"]} == {str}

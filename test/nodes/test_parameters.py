@@ -19,6 +19,7 @@ SPECS = (
     Spec("share", 0.5, "A number.", low=0.0, high=1.0),
     Spec("mode", "fast", "A word.", choices=("fast", "slow")),
     Spec("on", True, "A switch."),
+    Spec("names", (), "Words."),
 )
 
 
@@ -52,8 +53,10 @@ def test_the_parameter_file_lists_every_parameter_with_its_default(
     node: str, specs: tuple[Spec, ...]
 ) -> None:
     listed = yaml.safe_load(config_file("predictor.yaml").read_text())[f"/**/{node}"]["ros__parameters"]
-    assert listed == {spec.name: spec.default for spec in specs}
-    assert [type(value) for value in listed.values()] == [type(spec.default) for spec in specs]
+    assert list(listed) == [spec.name for spec in specs]
+    for spec in specs:
+        assert spec.checked(listed[spec.name]) == spec.default
+        assert type(listed[spec.name]) is (list if isinstance(spec.default, tuple) else type(spec.default))
 
 
 @pytest.mark.parametrize("spec", [*PREDICTOR, *CAMERA], ids=lambda spec: spec.name)
@@ -72,6 +75,8 @@ def test_every_default_is_valid_and_described(spec: Spec) -> None:
         ("share", "much", "share must be a float, not 'much'"),
         ("mode", "medium", "mode must be one of fast, slow, not 'medium'"),
         ("on", 1, "on must be a bool, not 1"),
+        ("names", "front", "names must be a list of words, not 'front'"),
+        ("names", [1, 2], "names must be a list of words, not"),
     ],
 )
 def test_a_bad_value_is_refused_with_what_is_wrong(
@@ -84,7 +89,15 @@ def test_a_bad_value_is_refused_with_what_is_wrong(
 
 def test_given_values_and_defaults(make_node: Callable[..., Node]) -> None:
     declared = Parameters(make_node(count=9, share=1), SPECS)
-    assert declared.values() == {"count": 9, "share": 1.0, "mode": "fast", "on": True}
+    assert declared.values() == {"count": 9, "share": 1.0, "mode": "fast", "on": True, "names": ()}
+
+
+@pytest.mark.parametrize(("given", "names"), [(["front", "left"], ("front", "left")), ([""], ())])
+def test_a_list_of_words(make_node: Callable[..., Node], given: list[str], names: tuple[str, ...]) -> None:
+    node = make_node(names=given)
+    assert Parameters(node, SPECS).values()["names"] == names
+    assert Parameters(make_node(), SPECS).values()["names"] == ()
+    assert node.get_parameter("names").type_ == Parameter.Type.STRING_ARRAY
 
 
 def test_all_problems_are_told_at_once_and_a_good_value_mends_them(make_node: Callable[..., Node]) -> None:
@@ -96,7 +109,7 @@ def test_all_problems_are_told_at_once_and_a_good_value_mends_them(make_node: Ca
     with pytest.raises(ConfigError, match="^parameter mode"):
         declared.values()
     assert node.set_parameters([Parameter("mode", value="slow")])[0].successful
-    assert declared.values() == {"count": 3, "share": 0.5, "mode": "slow", "on": True}
+    assert declared.values() == {"count": 3, "share": 0.5, "mode": "slow", "on": True, "names": ()}
 
 
 def test_a_bad_value_cannot_be_set_and_nothing_can_while_it_would_have_no_effect(

@@ -16,16 +16,19 @@ from vidpred_ros.nodes.qos import OUTPUT
 
 
 class FrameOutputs:
-    """Publishers of K step images, the filmstrip and the info. Nothing is made for a topic that nobody listens to."""
+    """Publishers of K step images, the filmstrip and the info. Nothing is made for a topic that nobody listens to.
 
-    def __init__(self, node: LifecycleNode, steps: int) -> None:
+    ``camera`` is the name of one of several, whose topics begin with it.
+    """
+
+    def __init__(self, node: LifecycleNode, steps: int, camera: str = "") -> None:
         self._node = node
+        future = f"~/{camera}/future" if camera else "~/future"
         self._steps = [
-            node.create_lifecycle_publisher(Image, f"~/future/step_{k}/image", OUTPUT)
-            for k in range(1, steps + 1)
+            node.create_lifecycle_publisher(Image, f"{future}/step_{k}/image", OUTPUT) for k in range(1, steps + 1)
         ]
-        self._filmstrip = node.create_lifecycle_publisher(Image, "~/future/filmstrip", OUTPUT)
-        self._info = node.create_lifecycle_publisher(DiagnosticArray, "~/future/info", OUTPUT)
+        self._filmstrip = node.create_lifecycle_publisher(Image, f"{future}/filmstrip", OUTPUT)
+        self._info = node.create_lifecycle_publisher(DiagnosticArray, f"{future}/info", OUTPUT)
 
     def announce(self) -> None:
         """Nothing to say beforehand."""

@@ -64,6 +64,7 @@ class LabelTopicLane(LabelLane):
     ) -> None:
         super().__init__(node, predictor, outputs, free)
         self._label_predictor, self._table = predictor, table
+        self.source = "labels"
         self._pairing: Pairing[Picture, _Map] = Pairing(self.window.period_ns // 2)
         self._maps: deque[NDArray[np.uint8]] = deque(
             maxlen=self.window.length
@@ -131,7 +132,7 @@ class LabelTopicLane(LabelLane):
 
     def _job(self, window: Window, arrival: Arrival) -> Job:
         labels = tuple(self._maps)[-len(window.frames) :]
-        return _LabelledJob(window, arrival, time.perf_counter(), labels)
+        return _LabelledJob(window, True, arrival, time.perf_counter(), labels)
 
     def _predict(self, job: Job) -> Forecast:
         assert isinstance(job, _LabelledJob), "made by _job"

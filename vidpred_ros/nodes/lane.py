@@ -1,7 +1,7 @@
-"""A lane of the predictor node: one predictor with a window, a thread, output topics and counters of its own.
+"""A lane of the predictor node: one predictor with a window, output topics and counters of its own.
 
-The executor's thread brings frames and keeps the window without a hole; the lane's thread predicts on the newest window.
-Lanes share nothing but the camera's messages, so a slow one never delays another.
+The executor's thread brings frames and keeps the window without a hole; the thread of the lane's crew predicts on the newest
+window. Lanes of one camera share nothing but its messages, so a slow one never delays another.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from rclpy.lifecycle import LifecycleNode
 
 from vidpred_ros.errors import ImageError
 from vidpred_ros.forecast import Forecast
+from vidpred_ros.nodes.crew import Crew
 from vidpred_ros.nodes.diagnostics import BUSY, Counters
 from vidpred_ros.nodes.picture import Picture
-from vidpred_ros.nodes.worker import Worker
-from vidpred_ros.predictors import Predictor
+from vidpred_ros.predictors.base import Follower, Predictor
 from vidpred_ros.window import FrameWindow, Offer, Window
 
 
@@ -56,9 +56,10 @@ class LaneOutputs(Protocol):
 
 @dataclass(frozen=True)
 class Job:
-    """A window to predict on, and when its newest frame came and was kept."""
+    """A window to predict on, or to follow while it is not full, and when its newest frame came and was kept."""
 
     window: Window
+    full: bool
     arrival: Arrival
     kept: float
 
@@ -66,32 +67,39 @@ class Job:
 class Lane:
     """Call ``start`` and ``stop`` with the node's activation, ``take`` for each camera image, ``close`` at the end.
 
-    ``free`` frees the predictor and what it works with.
+    ``free`` frees the predictor and what it works with. ``crew`` None: one of its own. ``camera``: name of one of several.
     """
 
     niceness = 0
 
     def __init__(
-        self, node: LifecycleNode, predictor: Predictor, outputs: LaneOutputs, free: Callable[[], None]
+        self,
+        node: LifecycleNode,
+        predictor: Predictor,
+        outputs: LaneOutputs,
+        free: Callable[[], None],
+        crew: Crew | None = None,
+        camera: str = "",
     ) -> None:
         self.predictor = predictor
+        self.image = f"{camera}/image" if camera else "image"  # the topic of its camera, before remapping
+        self.source = self.image  # the topic of what comes in
         self.window = FrameWindow(predictor.period_s, predictor.window_length)
         self.counters = Counters()
         self._node, self._outputs, self._free = node, outputs, free
-        self._worker: Worker[Job] | None = None
+        self._crew = crew or Crew(niceness=self.niceness)
+        self._follows = isinstance(predictor, Follower)
         self._shape: Hashable = None
 
     def start(self) -> None:
         """Begin to count and to predict."""
         self.counters = Counters()
         self._outputs.announce()
-        self._worker = Worker(self._work, self.niceness)
+        self._crew.start(self)
 
     def stop(self) -> None:
         """Let the forecast at hand finish and forget all frames."""
-        if self._worker is not None:
-            self._worker.stop()
-            self._worker = None
+        self._crew.stop(self)
         self.window.reset()
 
     def close(self) -> None:
@@ -104,8 +112,7 @@ class Lane:
         """Empty the window. Returns how many frames it held."""
         held = len(self.window)
         self.window.reset()
-        if self._worker is not None:
-            self._worker.clear()
+        self._crew.clear(self)
         self.counters.count_reset("service")
         return held
 
@@ -139,52 +146,55 @@ class Lane:
         answer = self.window.offer(stamp_ns, signature)
         if answer.reset:
             self.counters.count_reset(answer.reset)
-            self._node.get_logger().info(f"the window begins anew: {answer.reset}")
+            self._node.get_logger().info(f"{self.source}: the window begins anew: {answer.reset}")
         if answer.skipped:
             self.counters.count_drop(answer.skipped)
         return answer
 
     def _drop(self, reason: str, fault: str) -> None:
         self.counters.count_drop(reason, fault)
-        self._node.get_logger().warning(f"dropped: {fault}", throttle_duration_sec=5.0)
+        self._node.get_logger().warning(f"{self.source}: dropped: {fault}", throttle_duration_sec=5.0)
 
     def _submit(self, arrival: Arrival) -> None:
-        window = self.window.window()
-        if window is None or self._worker is None:
+        window = self.window.window(least=1 if self._follows else None)
+        if window is None:
             return
-        if self._worker.submit(self._job(window, arrival)):
+        replaced = self._crew.submit(self, self._job(window, arrival))
+        if replaced is not None and replaced.full:
             self.counters.count_drop(BUSY)
 
     def _job(self, window: Window, arrival: Arrival) -> Job:
-        return Job(window, arrival, time.perf_counter())
+        return Job(window, self.window.full, arrival, time.perf_counter())
 
-    # --- forecasts out: the lane's thread --------------------------------------------------------------------------
+    # --- forecasts out: the crew's thread --------------------------------------------------------------------------
 
-    def _work(self, job: Job) -> None:
-        try:
-            self._forecast(job)
-        except Exception as error:  # noqa: BLE001 - whatever the engine raises, the node lives on and says so
-            if not self._node.context.ok():
-                return  # a signal closed the graph between the frame and its forecast
-            self.counters.count_drop("prediction failed", f"{type(error).__name__}: {error}")
-            self._node.get_logger().error(
-                f"prediction failed:\n{traceback.format_exc()}", throttle_duration_sec=5.0
-            )
+    def predict(self, job: Job) -> Forecast | None:
+        """The forecast of a full window; one that is not full is only followed."""
+        if job.full:
+            return self._predict(job)
+        assert isinstance(self.predictor, Follower), "or there is no such job"
+        self.predictor.follow(job.window)
+        return None
 
     def _predict(self, job: Job) -> Forecast:
         return self.predictor.predict(job.window)
 
-    def _forecast(self, job: Job) -> None:
-        """Predict, publish and keep the time of each stage in ms.
+    def failed(self, error: Exception) -> None:
+        """Tell of a prediction that raised."""
+        if not self._node.context.ok():
+            return  # a signal closed the graph between the frame and its forecast
+        self.counters.count_drop("prediction failed", f"{type(error).__name__}: {error}")
+        trace = "".join(traceback.format_exception(error))
+        self._node.get_logger().error(f"prediction failed:\n{trace}", throttle_duration_sec=5.0)
+
+    def publish(self, job: Job, forecast: Forecast, begun: float, predicted: float) -> None:
+        """Publish what was predicted from ``begun`` to ``predicted`` (perf_counter) and keep the time of each stage in ms.
 
         receive: from the publisher's write to our callback; convert: to the kept frame at the model's size; wait: for this
         thread; predict: of it, the predictor's own stages are predict/...; publish: of all but the info; overhead: the
         total less the predictor's own stages.
         """
         arrival = job.arrival
-        begun = time.perf_counter()
-        forecast = self._predict(job)
-        predicted = time.perf_counter()
         self._outputs.publish(forecast, job.window.frames[-1], arrival.frame_id)
         published = time.perf_counter()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -12,14 +14,17 @@ from rclpy.lifecycle import LifecycleNode
 from vidpred_ros.engines.base import Progress
 from vidpred_ros.engines.choice import EngineChoice
 from vidpred_ros.errors import ConfigError
+from vidpred_ros.forecast import Forecast
+from vidpred_ros.nodes.crew import Crew
 from vidpred_ros.nodes.frame_outputs import FrameOutputs
 from vidpred_ros.nodes.ground_output import GroundOutput
 from vidpred_ros.nodes.label_lane import LabelLane, LabelTopicLane
 from vidpred_ros.nodes.label_outputs import LabelOutputs
-from vidpred_ros.nodes.lane import Lane
+from vidpred_ros.nodes.lane import Job, Lane
 from vidpred_ros.nodes.messages import filmstrip
 from vidpred_ros.predictors import make_predictor
 from vidpred_ros.predictors.base import LabelPredictor, Predictor
+from vidpred_ros.predictors.cameras import CameraSeat, make_predictors
 from vidpred_ros.predictors.label_baselines import LABEL_BASELINES, LABEL_SIZE
 from vidpred_ros.predictors.structure import make_structure
 from vidpred_ros.segmenters import Segmenter, make_segmenter
@@ -31,11 +36,14 @@ TOPIC = "topic"
 
 
 def make_lanes(node: LifecycleNode, settings: dict[str, Any], progress: Progress) -> dict[str, Lane]:
-    """ "forecast", the lane of frames, and with the parameter structure "labels", that of label maps.
+    """ "forecast", the lane of frames, and with the parameter structure "labels", that of label maps. Of several cameras,
+    the lane of each by its name.
 
     ``progress`` is told of engines that are exported and built. Raises VidpredError, and then leaves nothing open.
     """
     engine = engine_choice(settings, progress)
+    if settings["cameras"]:
+        return camera_lanes(node, settings, engine)
     with ExitStack() as undo:
         lanes = {"forecast": frame_lane(node, settings, engine)}
         undo.callback(lanes["forecast"].close)
@@ -54,6 +62,48 @@ def frame_lane(node: LifecycleNode, settings: dict[str, Any], engine: EngineChoi
         filmstrip(window.frames[-1], predictor.predict(window))  # OpenCV loads its font
         undo.pop_all()
     return Lane(node, predictor, FrameOutputs(node, predictor.steps), predictor.close)
+
+
+def camera_lanes(node: LifecycleNode, settings: dict[str, Any], engine: EngineChoice) -> dict[str, Lane]:
+    """A lane for each camera, all with one engine and one crew. Raises VidpredError."""
+    names = settings["cameras"]
+    check_cameras(names, settings["structure"])
+    predictors = make_predictors(settings["model"], engine, settings["steps"], len(names))
+    first = predictors[0]
+    with ExitStack() as undo:
+        undo.callback(first.close)  # the engine is every camera's
+        window = _black(first)
+        filmstrip(window.frames[-1], first.predict(window))  # OpenCV loads its font
+        undo.pop_all()
+    crew = Crew(together, len(names)) if isinstance(first, CameraSeat) else Crew()
+    lanes = {}
+    for name, predictor in zip(names, predictors, strict=True):
+        lanes[name] = Lane(node, predictor, FrameOutputs(node, predictor.steps, name), predictor.close, crew, name)
+    return lanes
+
+
+def check_cameras(names: Sequence[str], structure: bool) -> None:
+    """Raise ConfigError for names that cannot be part of a topic's, and for label maps of several cameras."""
+    wrong = [name for name in names if not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name)]
+    if wrong or len(set(names)) < len(names):
+        raise ConfigError(
+            "parameter cameras wants names that differ, each a letter and then letters, digits or _: "
+            f"not {', '.join(wrong or names)}"
+        )
+    if structure:
+        raise ConfigError(
+            "label maps are predicted for one camera in a process: leave the parameter cameras empty, or structure false, and "
+            "start a node with structure for each camera that needs label maps"
+        )
+
+
+def together(jobs: Mapping[Lane, Job]) -> dict[Lane, Forecast | None]:
+    """All cameras that wait in one pass of their batch."""
+    seats = {lane: lane.predictor for lane in jobs}
+    numbers = {lane: seat.number for lane, seat in seats.items() if isinstance(seat, CameraSeat)}
+    batch = next(seat.batch for seat in seats.values() if isinstance(seat, CameraSeat))
+    forecasts = batch.predict({numbers[lane]: job.window for lane, job in jobs.items()})
+    return {lane: forecasts.get(number) for lane, number in numbers.items()}
 
 
 def label_lane(node: LifecycleNode, settings: dict[str, Any], engine: EngineChoice) -> Lane:

@@ -16,7 +16,7 @@ from rclpy.parameter import Parameter
 
 from vidpred_ros.errors import ConfigError
 
-Value = bool | int | float | str
+Value = bool | int | float | str | tuple[str, ...]
 
 #: Parameters that rclpy declares by itself when they are given.
 _OF_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
@@ -24,7 +24,10 @@ _OF_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
 
 @dataclass(frozen=True)
 class Spec:
-    """One parameter; the type is that of ``default``. ``low`` and ``high`` are inclusive."""
+    """One parameter; the type is that of ``default``. ``low`` and ``high`` are inclusive.
+
+    A tuple is a list of words to ROS, which knows no type of an empty list: [""] stands for it.
+    """
 
     name: str
     default: Value
@@ -35,11 +38,14 @@ class Spec:
 
     def checked(self, value: Any) -> Any:
         """``value`` as the parameter's type (a whole number may stand for a float), or ConfigError saying what is wrong."""
-        kind = type(self.default)
+        kind: Any = type(self.default)
+        if kind is tuple and isinstance(value, list | tuple) and all(type(word) is str for word in value):
+            return tuple(word for word in value if word)
         if kind is float and type(value) is int:
             value = float(value)
         if type(value) is not kind:
-            raise ConfigError(f"parameter {self.name} must be a {kind.__name__}, not {value!r}")
+            wanted = "list of words" if kind is tuple else kind.__name__
+            raise ConfigError(f"parameter {self.name} must be a {wanted}, not {value!r}")
         if self.choices and value not in self.choices:
             raise ConfigError(
                 f"parameter {self.name} must be one of {', '.join(self.choices)}, not {value!r}"
@@ -74,6 +80,7 @@ PREDICTOR = (
     Spec("steps", 5, "K: the number of future frames, one model period apart.", low=1, high=20),
     Spec("image_transport", "raw", "Type of the image topic; compressed subscribes to <image>/compressed.",
          choices=("raw", "compressed")),
+    Spec("cameras", (), "Names of several cameras that share one engine: each with the topics <name>/image and ~/<name>/future/..."),
     Spec("frame_timeout", 2.0, "Seconds without a frame after which /diagnostics reports an error.", low=0.1, high=60.0),
     Spec("autostart", False, "Configure and activate at once, and end with exit code 1 if that fails."),
     Spec("structure", False, "Predict label maps too, in a lane of their own."),
@@ -139,7 +146,7 @@ class Parameters:
         """All values by name. Raises ConfigError that lists every problem."""
         if self._problems:
             raise ConfigError("; ".join(self._problems.values()))
-        return {name: self._node.get_parameter(name).value for name in self._specs}
+        return {name: spec.checked(self._node.get_parameter(name).value) for name, spec in self._specs.items()}
 
     def _declare(self, spec: Spec, given: dict[str, Any]) -> None:
         value = spec.default
@@ -149,7 +156,8 @@ class Parameters:
                 value = spec.checked(given[spec.name])
             except ConfigError as error:
                 self._problems[spec.name] = str(error)
-        self._node.declare_parameter(spec.name, value, spec.descriptor(), ignore_override=True)
+        of_ros: Any = (list(value) or [""]) if isinstance(value, tuple) else value
+        self._node.declare_parameter(spec.name, of_ros, spec.descriptor(), ignore_override=True)
 
     def _warn_of_unknown(self, given: dict[str, Any]) -> None:
         for name in given:

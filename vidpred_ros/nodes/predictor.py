@@ -1,6 +1,8 @@
 """The predictor node: camera frames in, future frames out, and with the parameter structure future label maps.
 
-A managed (lifecycle) node. The executor's thread receives; each lane (lane.py) predicts in a thread of its own.
+A managed (lifecycle) node. The executor's thread receives; each lane (lane.py) predicts in a thread of its own. With the
+parameter cameras it has a lane for each camera, all with one engine and one thread: image and ~/future become <name>/image
+and ~/<name>/future.
 
 Subscribes   image (sensor_msgs/Image) or image/compressed: sensor QoS, depth 1
              labels (sensor_msgs/Image, mono8), if the parameter segmenter is "topic"
@@ -20,6 +22,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -34,7 +37,7 @@ from std_srvs.srv import Trigger
 
 from vidpred_ros.errors import ConfigError, VidpredError
 from vidpred_ros.nodes.diagnostics import Counters, Reporter, Subject, explain_silence
-from vidpred_ros.nodes.label_lane import LabelTopicLane
+from vidpred_ros.nodes.label_lane import LabelLane, LabelTopicLane
 from vidpred_ros.nodes.lane import Arrival, Lane
 from vidpred_ros.nodes.lanes import make_lanes
 from vidpred_ros.nodes.messages import header, stamp_to_ns
@@ -62,10 +65,7 @@ class PredictorNode(LifecycleNode):
         self._newest_sent: dict[str, int] = {}  # number of the newest message by publisher
 
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._reporters = {
-            name: Reporter(f"{self.get_fully_qualified_name().lstrip('/')}: {name}")
-            for name in ("forecast", "labels")
-        }
+        self._reporters: dict[str, Reporter] = {}  # by lane
         # steady, so that the report goes on while simulated time stands still or jumps back
         self._timer = self.create_timer(1.0, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._reset_service = self.create_service(Trigger, "~/reset", self._on_reset)
@@ -108,7 +108,8 @@ class PredictorNode(LifecycleNode):
         self._newest_sent.clear()
         for lane in self._lanes.values():
             lane.start()
-        self._subscribe("image", self._image_type(), self._on_image, NEWEST)
+        for topic in {lane.image: None for lane in self._lanes.values()}:
+            self._subscribe(topic, self._image_type(), partial(self._on_image, topic), NEWEST)
         if isinstance(self._lanes.get("labels"), LabelTopicLane):
             self._subscribe("labels", Image, self._on_labels, RECENT)
         self._state = "active"
@@ -166,10 +167,11 @@ class PredictorNode(LifecycleNode):
     def _image_type(self) -> type[Image | CompressedImage]:
         return Image if self._settings["image_transport"] == "raw" else CompressedImage
 
-    def _on_image(self, message: Image | CompressedImage, info: Any) -> None:
+    def _on_image(self, topic: str, message: Image | CompressedImage, info: Any) -> None:
         arrival, picture = self._arrival(message, info), Picture(message)
         for lane in self._lanes.values():
-            lane.take(arrival, picture)
+            if lane.image == topic:
+                lane.take(arrival, picture)
 
     def _on_labels(self, message: Image, info: Any) -> None:
         lane = self._lanes.get("labels")
@@ -203,7 +205,7 @@ class PredictorNode(LifecycleNode):
         statuses = [self._status(name, lane) for name, lane in self._lanes.items()]
         if not statuses:  # the first lane's status tells of a node that has none
             none = Subject(self._state, self._topic("image"), configure_error=self._configure_error)
-            statuses = [self._reporters["forecast"].report(Counters(), none, str)]
+            statuses = [self._reporter("forecast").report(Counters(), none, str)]
         stamp_ns = self.get_clock().now().nanoseconds
         self._diagnostics.publish(DiagnosticArray(header=header(stamp_ns, ""), status=statuses))
 
@@ -212,32 +214,35 @@ class PredictorNode(LifecycleNode):
         if not self.context.ok():
             return  # a signal closed the graph
         subject = Subject("configuring", self._topic("image"), model=self._settings["model"])
-        status = self._reporters["forecast"].preparing(subject, describe(what, share, seconds), share, seconds)
+        status = self._reporter("forecast").preparing(subject, describe(what, share, seconds), share, seconds)
         stamp_ns = self.get_clock().now().nanoseconds
         self._diagnostics.publish(DiagnosticArray(header=header(stamp_ns, ""), status=[status]))
 
     def _status(self, name: str, lane: Lane) -> DiagnosticStatus:
-        source = "labels" if isinstance(lane, LabelTopicLane) else "image"
         subject = Subject(
             state=self._state,
-            topic=self._topic(source),
+            topic=self._topic(lane.source),
             filled=len(lane.window),
             length=lane.window.length,
             period_s=lane.window.period_ns / 1e9,
             model=lane.predictor.model_id,
             engine=lane.predictor.engine,
             timeout_s=self._settings["frame_timeout"],
-            every_window=name == "forecast",  # few computers sample label maps ten times a second
+            every_window=not isinstance(lane, LabelLane),  # few computers sample label maps ten times a second
         )
-        return self._reporters[name].report(lane.counters, subject, lambda: self._why_silent(source))
+        return self._reporter(name).report(lane.counters, subject, lambda: self._why_silent(lane.source))
+
+    def _reporter(self, lane: str) -> Reporter:
+        name = f"{self.get_fully_qualified_name().lstrip('/')}: {lane}"
+        return self._reporters.setdefault(lane, Reporter(name))
 
     def _topic(self, source: str) -> str:
         topic = self.resolve_topic_name(source)
-        compressed = source == "image" and self._settings.get("image_transport") == "compressed"
+        compressed = source != "labels" and self._settings.get("image_transport") == "compressed"
         return f"{topic}/compressed" if compressed else topic
 
     def _why_silent(self, source: str) -> str:
-        wanted = f"sensor_msgs/msg/{(self._image_type() if source == 'image' else Image).__name__}"
+        wanted = f"sensor_msgs/msg/{(Image if source == 'labels' else self._image_type()).__name__}"
         return explain_silence(self, self._topic(source), wanted, self._inputs[source].qos_profile, source)
 
 
