@@ -33,7 +33,7 @@ test: venv
 
 test-tensorrt: venv
 	@scripts/setup_tensorrt_venv.sh $(VENV) $(VENV)-tensorrt
-	@$(VENV)-tensorrt/bin/python -m pytest test/engines/test_tensorrt_rtx.py $(ARGS)
+	@$(VENV)-tensorrt/bin/python -m pytest -n 2 --dist loadgroup test/engines/test_tensorrt_rtx.py $(ARGS)
 
 lint: venv
 	@$(VENV)/bin/ruff check

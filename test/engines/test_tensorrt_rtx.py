@@ -19,25 +19,24 @@ from vidpred_ros.engines.base import GraphSpec, graphs_of
 from vidpred_ros.engines.choice import find_gpu
 from vidpred_ros.engines.tensorrt_build import Library, build, find_library
 from vidpred_ros.engines.tensorrt_engine import TensorrtEngine, open_tensorrt
-from vidpred_ros.errors import EngineError
-from vidpred_ros.models import find_model, list_models
+from vidpred_ros.errors import EngineError, ModelError
+from vidpred_ros.models import ReleasedModel, find_model, list_models
 
 #: Cameras that are tried as one batch.
 CAMERAS = 6
 
 
-def released_graphs() -> Iterator[tuple[str, GraphSpec]]:
+def released_graphs() -> Iterator[Any]:
     """Every graph of every released model, as nodes use them: five steps, eight futures of a stochastic model."""
     for model in list_models():
         config = model.card.network
         steps, samples = min(5, config.max_steps), 8 if config.noise_channels else 1
         for kind in graphs_of(config):
-            yield model.id, GraphSpec(kind, steps, samples)
-            if config.kind == "hierarchical" and kind in ("whole", "stream"):
-                yield model.id, GraphSpec(kind, steps, samples, batch=CAMERAS)
-
-
-GRAPHS = list(released_graphs())
+            batches = [1, CAMERAS] if config.kind == "hierarchical" and kind in ("whole", "stream") else [1]
+            for batch in batches:
+                name = f"{model.id}-{kind}-b{batch}"
+                group = pytest.mark.xdist_group(name)  # one worker exports it once, for all precisions
+                yield pytest.param(model.id, GraphSpec(kind, steps, samples, batch), id=name, marks=group)
 
 
 @pytest.fixture(scope="module")
@@ -67,18 +66,28 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return exported
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-@pytest.mark.parametrize(("model_id", "spec"), GRAPHS, ids=[f"{name}-{spec.kind}-b{spec.batch}" for name, spec in GRAPHS])
+def ranges_of(model: ReleasedModel, proto: onnx.ModelProto) -> dict[str, float]:
+    """The model's own ranges for int8; where it has none, some for each convolution, so that the parser sees them all."""
+    try:
+        return model.int8.ranges
+    except ModelError:
+        return {node.input[1]: 3.0 for node in proto.graph.node if node.op_type == "Conv"}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16", "int8"])
+@pytest.mark.parametrize(("model_id", "spec"), released_graphs())
 def test_tensorrt_builds_it(
     library: Library, exports: Any, tmp_path: Path, model_id: str, spec: GraphSpec, precision: str
 ) -> None:
     from vidpred_ros.engines.precision import retype
 
     path, plan = tmp_path / "net.onnx", tmp_path / "net.plan"
-    onnx.save(retype(exports(model_id, spec), precision), path)
+    proto = exports(model_id, spec)
+    ranges = ranges_of(find_model(model_id), proto) if precision == "int8" else None
+    onnx.save(retype(proto, precision, ranges), path)
     shares: list[float | None] = []
     build(path, plan, library, lambda _, share: shares.append(share))
-    assert plan.stat().st_size > path.stat().st_size / 2, "the weights are in it"
+    assert plan.stat().st_size > proto.ByteSize() / (8 if precision == "int8" else 4), "the weights are in it"
     assert shares[0] == 0 and len(shares) > 3
 
 
