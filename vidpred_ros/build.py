@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -24,7 +25,9 @@ from vidpred_ros.motion import DisFlow, gray
 from vidpred_ros.networks.config import WINDOW
 from vidpred_ros.predictors import make_predictor
 from vidpred_ros.predictors.base import Predictor
+from vidpred_ros.predictors.cameras import CameraBatch
 from vidpred_ros.predictors.foretold_motion import ForetoldMotion
+from vidpred_ros.predictors.hierarchical import Hierarchical, open_hierarchical
 from vidpred_ros.predictors.structure import Structure
 from vidpred_ros.segmenters import Segmenter
 from vidpred_ros.segmenters.released import Released
@@ -41,12 +44,14 @@ SEGMENTER = "segmenter_lite0"
 
 @dataclass(frozen=True)
 class Request:
-    """What to build of one model. ``kind`` None: what the node opens; ``steps`` and ``samples`` are the node's parameters."""
+    """What to build of one model. ``kind`` None: what the node opens; ``steps`` and ``samples`` are the node's parameters, ``batch``
+    the number of its cameras."""
 
     model: ReleasedModel
     kind: str | None = None
     steps: int = 5
     samples: int = 8
+    batch: int = 1
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ def build(request: Request, choice: EngineChoice, source: Source, watch: Watch =
     check_kind(request)
     opened: list[Engine] = []
     with ExitStack() as undo:
-        reference = undo.enter_context(closing(make_subject(request, reference_for(choice))))
+        reference = undo.enter_context(closing(make_subject(request, reference_for(choice), together=False)))
         start = time.perf_counter()
         candidate = undo.enter_context(closing(make_subject(request, replace(choice, opened=opened.append, refused=True))))
         seconds = time.perf_counter() - start
@@ -83,12 +88,13 @@ def export(request: Request, choice: EngineChoice) -> list[Path]:
     that the node opens, in float32 and as the engine wants them. Raises VidpredError."""
     assert choice.name is not None, "the other machine has one"
     opened: list[Engine] = []
-    make_subject(request, replace(reference_for(choice), opened=opened.append)).close()
+    make_subject(request, replace(reference_for(choice), opened=opened.append), together=False).close()
     wanted = file_precision(choice.name, choice.precision)
     files = []
     for engine in opened:
         model, spec = _what(engine, request.model)
-        files += [engines.exported_file(model, replace(spec, precision=one), choice.progress) for one in dict.fromkeys(["fp32", wanted])]
+        specs = [spec, replace(spec, batch=request.batch), replace(spec, batch=request.batch, precision=wanted)]
+        files += [engines.exported_file(model, one, choice.progress) for one in dict.fromkeys(specs)]
     return files
 
 
@@ -99,8 +105,8 @@ def _what(engine: Engine, model: ReleasedModel) -> tuple[ReleasedModel, GraphSpe
     if "frames" in engine.inputs:  # the motion model of a structure model has the size of its label maps
         height, width = engine.inputs["frames"][-3:-1]
         released = released.at((height, width))
-    numbers = {name: int(about.get(name, 1)) for name in ("steps", "samples", "batch")}
-    return released, GraphSpec(about["kind"], **numbers)
+    steps, samples, batch = (int(about.get(name, 1)) for name in ("steps", "samples", "batch"))
+    return released, GraphSpec(about["kind"], steps, samples, batch)
 
 
 def check_kind(request: Request) -> None:
@@ -111,6 +117,8 @@ def check_kind(request: Request) -> None:
         raise ConfigError(f"model {model.id} ({config.kind}) is run by tools and not by the node: they build what they need")
     if request.kind is not None and request.kind not in there:
         raise ConfigError(f"model {model.id} ({config.kind}) has no graph {request.kind!r} to build; it has: {', '.join(there)}")
+    if request.batch > 1 and (config.kind != "hierarchical" or request.kind == "motion"):
+        raise ConfigError(f"model {model.id} ({config.kind}) takes one camera at a time: only the frames of a hierarchical one go as a batch")
 
 
 def reference_for(choice: EngineChoice) -> EngineChoice:
@@ -122,8 +130,8 @@ def reference_for(choice: EngineChoice) -> EngineChoice:
     return EngineChoice((others or there)[0], "fp32", choice.progress)
 
 
-def make_subject(request: Request, choice: EngineChoice) -> Subject:
-    """What runs the graphs of a request on windows. Raises VidpredError."""
+def make_subject(request: Request, choice: EngineChoice, together: bool = True) -> Subject:
+    """What runs the graphs of a request on windows; several cameras as one batch, or not ``together``. Raises VidpredError."""
     model, config, kind = request.model, request.model.card.network, request.kind
     if config.kind == "segmenter":
         return _Segments(Released(model, choice), model.card.period)
@@ -131,6 +139,8 @@ def make_subject(request: Request, choice: EngineChoice) -> Subject:
         return _Labels(request, choice)
     if kind == "motion":
         return _Motions(request, choice)
+    if request.batch > 1:
+        return _Cameras(request, choice, together)
     return _Frames(make_predictor(model, choice, request.steps, stream=None if kind is None else kind == "stream"))
 
 
@@ -145,6 +155,33 @@ class _Frames:
 
     def __call__(self, window: Window) -> Arrays:
         return {"futures": stack_frames(self._predictor.predict(window))}
+
+
+class _Cameras:
+    """Future frames of several cameras, each of which sees the same drive moved to the side, and moved back again: K for each."""
+
+    def __init__(self, request: Request, choice: EngineChoice, together: bool) -> None:
+        model, steps, count = request.model, request.steps, request.batch
+        stream = model.card.network.streams if request.kind is None else request.kind == "stream"
+        engine = open_hierarchical(model, choice, steps, stream, count if together else 1)
+        self._batch = CameraBatch(model, engine, steps, count) if together else None
+        self._apart = [] if together else [Hierarchical(model, engine, steps) for _ in range(count)]
+        self.size, self.period_s = model.card.size, model.card.period
+        self.window_length, self.steps, self.close = model.card.window, steps, engine.close
+        self._moves = [camera * self.size[1] // count for camera in range(count)]
+
+    def __call__(self, window: Window) -> Arrays:
+        windows = {camera: replace(window, frames=_moved(window.frames, by)) for camera, by in enumerate(self._moves)}
+        if self._batch is not None:
+            forecasts = self._batch.predict(windows)
+        else:
+            forecasts = {camera: self._apart[camera].predict(windows[camera]) for camera in windows}
+        futures = [np.roll(stack_frames(forecasts[camera]), -by, axis=2) for camera, by in enumerate(self._moves)]
+        return {"futures": np.concatenate(futures)}
+
+
+def _moved(frames: Sequence[NDArray[np.uint8]], by: int) -> tuple[NDArray[np.uint8], ...]:
+    return tuple(np.roll(frame, by, axis=1) for frame in frames)
 
 
 class _Labels:

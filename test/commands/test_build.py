@@ -96,6 +96,13 @@ def test_label_models_segmenters_and_graphs_by_name(
     assert code == 0 and "tiny motion, K=2" in said and "pixels on average" in said, said
 
 
+def test_several_cameras_as_one_batch(vidpred, export_here: None, tiny_model: Path) -> None:
+    code, said = vidpred(tiny_model, "--engine", "onnxruntime", "--batch", 2, *CHECK)
+    assert code == 0 and "tiny stream, K=2, 2 cameras onnxruntime fp32" in said and "within the limits" in said, said
+    code, said = vidpred(tiny_model, "--batch", 2, "--kind", "motion")
+    assert code == 2 and "one camera at a time" in said
+
+
 def test_files_for_a_car_are_those_that_its_engines_look_for(vidpred, export_here: None, tiny_model: Path) -> None:
     code, said = vidpred(tiny_model, "--engine", "tensorrt", "--steps", 2, "--export", "--kind", "motion")
     assert code == 0, said

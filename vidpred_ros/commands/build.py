@@ -65,6 +65,7 @@ def build(
     ] = None,
     steps: Annotated[int, typer.Option("--steps", "-k", min=1, help="future frames: the node's parameter steps")] = 5,
     samples: Annotated[int, typer.Option(min=1, help="label futures drawn at a time: the node's parameter samples")] = 8,
+    batch: Annotated[int, typer.Option(min=1, help="cameras at a time: those of a node on a GPU")] = 1,
     size: Annotated[
         str | None, typer.Option(metavar="HxW", help="height and width of the frames, such as 128x160", show_default="the model's")
     ] = None,
@@ -80,7 +81,7 @@ def build(
 ) -> None:
     """Export and build the engines of MODEL now, so that a later start of the node is instant, and check them.
 
-    Each is held against float32 on 20 windows of SOURCE. It is refused, and the exit code is 1, where the difference is
+    Each is held against float32 on 20 windows of SOURCE (SSIM and LPIPS: of the first and the last step). It is refused, and the exit code is 1, where the difference is
     beyond these limits (fp32 / fp16 / bf16 / int8): mean difference of colours 0.1 / 0.5 / 1.5 / 2.5 of 255, SSIM lower by
     0.0005 / 0.002 / 0.005 / 0.01, LPIPS higher by 0.2 / 1 / 2 / 2 %, pixels of label maps 0.2 / 1 / 3 / 5 %, motion
     0.01 / 0.05 / 0.2 / 0.4 pixels. A TensorRT engine keeps the figures beside it, and the node passes over one that was
@@ -123,7 +124,7 @@ def build(
         if size is not None:
             released = released.at(_size(size))
         kinds = [one.value for one in kind] if kind else [None]
-        requests += [Request(released, one, steps, samples) for one in kinds]
+        requests += [Request(released, one, steps, samples, batch) for one in kinds]
     for request in requests:
         check_kind(request)
     console = Console(highlight=False)
@@ -167,7 +168,12 @@ def _build(request: Request, choice: EngineChoice, source: Source, console: Cons
 
     if not console.is_terminal:
         with closing(Preparation(lambda what, share, seconds: None, console.print)) as log:
-            return build(request, replace(choice, progress=log), source)
+
+            def say(windows: Iterable[Any]) -> Iterable[Any]:
+                log(f"checking {request.model.id}")
+                return windows
+
+            return build(request, replace(choice, progress=log), source, say)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(f"opening {request.model.id}", total=None)
@@ -189,7 +195,9 @@ def _print(console: Console, built: Built) -> None:
         table.add_column(title)
     for engine in built.engines:
         about = engine.metadata
-        table.add_row(about["vidpred.model"], f"{about['vidpred.kind']}, K={about['vidpred.steps']}", f"{engine.name} {engine.precision}")
+        cameras = f", {batch} cameras" if (batch := about.get("vidpred.batch", "1")) != "1" else ""
+        graph = f"{about['vidpred.kind']}, K={about['vidpred.steps']}{cameras}"
+        table.add_row(about["vidpred.model"], graph, f"{engine.name} {engine.precision}")
     console.print(table)
     parity = built.parity
     console.print(f"opened in {built.seconds:.1f} s; against float32 on {parity.windows} windows of {parity.source}:", soft_wrap=True)
