@@ -14,6 +14,7 @@ import yaml
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, Shutdown
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from vidpred_ros.engines.choice import GPU_ENGINES, obstacles
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
 #: Parameters of the predictor that decide what is built.
@@ -25,19 +26,20 @@ ARGUMENTS = [
     DeclareLaunchArgument("check", default_value="", description="SOURCE to check the engines on (empty: a synthetic drive)"),
     *(
         DeclareLaunchArgument(name, default_value="", description="The predictor's parameter (empty: as in params_file)")
-        for name in PARAMETERS
+        for name in (*PARAMETERS, "cameras")
     ),
 ]
 
 
 def settings(file: str, given: dict[str, str]) -> dict[str, str]:
-    """The parameters as text: the arguments that were given, then the file's, then the package's own."""
+    """The parameters as text (several cameras with commas between): what was given, else the file's, else the package's own."""
     found: dict[str, str] = {}
     for path in (str(CONFIG / "predictor.yaml"), file):
         for node, sections in (yaml.safe_load(Path(path).read_text()) or {}).items():
             if node.rpartition("/")[2] in ("predictor", "**"):
-                found |= {name: str(value) for name, value in sections.get("ros__parameters", {}).items()}
-    return found | {name: given[name] for name in PARAMETERS if given[name]}
+                values = sections.get("ros__parameters", {}).items()
+                found |= {name: ",".join(value) if isinstance(value, list) else str(value) for name, value in values}
+    return found | {name: given[name] for name in (*PARAMETERS, "cameras") if given[name]}
 
 
 def command(chosen: dict[str, str], check: str) -> list[str]:
@@ -52,7 +54,15 @@ def command(chosen: dict[str, str], check: str) -> list[str]:
     for name in ("engine", "precision"):
         if chosen[name] != "auto":
             words += [f"--{name}", chosen[name]]
+    cameras = [name for name in chosen["cameras"].split(",") if name.strip()]
+    if len(cameras) > 1 and runs_batches(chosen["engine"]):
+        words += ["--batch", str(len(cameras))]
     return words + (["--check", check] if check else [])
+
+
+def runs_batches(engine: str) -> bool:
+    """Whether the predictor gives several cameras to that engine at a time: it does so on a GPU."""
+    return engine in GPU_ENGINES or (engine == "auto" and not all(obstacles()[name] for name in GPU_ENGINES))
 
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:

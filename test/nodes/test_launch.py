@@ -209,21 +209,24 @@ def build_file(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         ({"structure": "true"}, "build hrp_tree_w25 hvp_structure_slim segmenter_lite0 --steps 5 --samples 8"),
         ({"structure": "true", "segmenter": "topic", "model": "copy_last"}, "build hvp_structure_slim --steps 5 --samples 8"),
         ({"structure": "true", "segmenter": "own.onnx"}, "build hrp_tree_w25 hvp_structure_slim --steps 5 --samples 8"),
+        ({"cameras": "front,left", "engine": "tensorrt"}, "build hrp_tree_w25 --steps 5 --samples 8 --engine tensorrt --batch 2"),
+        ({"cameras": "front,left", "engine": "openvino"}, "build hrp_tree_w25 --steps 5 --samples 8 --engine openvino"),
         ({"model": "optical_flow"}, ""),
         ({"engine": "torch"}, ""),
     ],
 )
 def test_what_the_predictor_would_open_is_built(build_file: dict[str, Any], given: dict[str, str], words: str) -> None:
-    chosen = build_file["settings"](str(LAUNCH_FILE.parent.parent / "config" / "predictor.yaml"), dict.fromkeys(build_file["PARAMETERS"], "") | given)
+    chosen = build_file["settings"](str(LAUNCH_FILE.parent.parent / "config" / "predictor.yaml"), dict.fromkeys((*build_file["PARAMETERS"], "cameras"), "") | given)
     assert build_file["command"](chosen, "")[3:] == words.split()
     assert build_file["command"](chosen, "drive.mcap")[-2:] == (["--check", "drive.mcap"] if words else [])
 
 
 def test_a_parameter_file_of_one_s_own_is_built_for(build_file: dict[str, Any], tmp_path: Path) -> None:
     mine = tmp_path / "mine.yaml"
-    mine.write_text("/**/predictor:\n  ros__parameters:\n    model: hrp_tree_w50\n    structure: true\n    engine: onnxruntime\n")
-    chosen = build_file["settings"](str(mine), dict.fromkeys(build_file["PARAMETERS"], "") | {"engine": "openvino"})
+    mine.write_text("/**/predictor:\n  ros__parameters:\n    model: hrp_tree_w50\n    structure: true\n    engine: onnxruntime\n    cameras: [a, b]\n")
+    chosen = build_file["settings"](str(mine), dict.fromkeys((*build_file["PARAMETERS"], "cameras"), "") | {"engine": "openvino"})
     assert (chosen["model"], chosen["structure"], chosen["engine"], chosen["steps"]) == ("hrp_tree_w50", "True", "openvino", "5")
+    assert chosen["cameras"] == "a,b"
     assert build_file["command"](chosen, "")[4:7] == ["hrp_tree_w50", "hvp_structure_slim", "segmenter_lite0"]
 
 
