@@ -266,7 +266,7 @@ def test_set_up_refuses_a_wrong_python(tmp_path: Path) -> None:
 
 
 #: Pages for users, whose every command has to exist.
-PAGES = ["README.md", "docs/deployment.md", "docs/training.md"]
+PAGES = ["README.md", "docs/deployment.md", "docs/performance.md", "docs/training.md"]
 
 
 def code_of(page: str) -> str:
