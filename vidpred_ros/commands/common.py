@@ -43,7 +43,7 @@ ModelOption = Annotated[
 ]
 EngineOption = Annotated[
     str | None,
-    typer.Option("--engine", "-e", help="openvino, onnxruntime or torch", show_default="the fastest here"),
+    typer.Option("--engine", "-e", help="tensorrt, tensorrt_rtx, torch, openvino or onnxruntime", show_default="the best here"),
 ]
 StepsOption = Annotated[int, typer.Option("--steps", "-k", min=1, help="future frames of each prediction")]
 StructureModelOption = Annotated[
