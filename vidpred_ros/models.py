@@ -18,6 +18,7 @@ from vidpred_ros.networks.config import NetworkConfig
 CARD = "model.yaml"
 WEIGHTS = "weights.safetensors"
 RECIPE = "recipe.yaml"  # as it ran, beside the card
+INT8 = "int8.json"  # ranges for int8 (training/calibrate.py)
 MODEL_ID = r"^[a-z0-9][a-z0-9_\-.]*$"
 
 
@@ -61,6 +62,24 @@ class ModelCard(BaseModel):
         return self
 
 
+class Int8(BaseModel):
+    """What int8.json says: how the ranges were measured, and the ranges."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    weights_sha256: str
+    sources: list[str]
+    windows: int
+    clipping: str
+    kept: dict[str, float]  # layers that stay in float, by their weight: how much int8 in this one alone changes the output
+    ranges: dict[str, float]  # largest absolute value of a convolution's input, by its weight
+
+    @property
+    def digest(self) -> str:
+        """Of what decides the graph."""
+        return hashlib.sha256(repr(sorted(self.ranges.items())).encode()).hexdigest()
+
+
 class ReleasedModel:
     """A model folder whose card was read and whose weights match it."""
 
@@ -81,6 +100,21 @@ class ReleasedModel:
     @property
     def weights(self) -> Path:
         return self.folder / WEIGHTS
+
+    @cached_property
+    def int8(self) -> Int8:
+        """The ranges for int8. Raises ModelError when there are none, or none for these weights."""
+        path = self.folder / INT8
+        how = f"measure them on your data with `python -m training.calibrate {self.id} SOURCE...`, or take another precision"
+        try:
+            found = Int8.model_validate_json(path.read_text())
+        except FileNotFoundError:
+            raise ModelError(f"model {self.id} has no {INT8}, the ranges that int8 needs: {how}") from None
+        except (OSError, UnicodeDecodeError, ValidationError) as error:
+            raise ModelError(f"{path} cannot be read: {error}") from None
+        if found.weights_sha256 != self.card.weights_sha256:
+            raise ModelError(f"{path} was measured with other weights than {self.id} has: {how}")
+        return found
 
     @cached_property
     def verified_weights(self) -> Path:

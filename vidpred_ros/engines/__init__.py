@@ -16,6 +16,7 @@ from pathlib import Path
 from vidpred_ros.engines.base import (
     ENGINES,
     EXPORT_VERSION,
+    INTEGERS,
     Arrays,
     Engine,
     GraphSpec,
@@ -46,10 +47,12 @@ EXPORT_TIMEOUT_S = 600
 
 
 def cached_file(model: ReleasedModel, spec: GraphSpec) -> Path:
-    """Where the exported file of a graph is kept."""
+    """Where the exported file of a graph is kept. Raises ModelError for int8 of a model that has no ranges for it."""
     height, width = model.card.size
     graph = f"{height}x{width}-{spec.kind}-k{spec.steps}" + (f"-n{spec.samples}" if model.card.network.noise_channels else "")
     graph += (f"-b{spec.batch}" if spec.batch > 1 else "") + (f"-{spec.precision}" if spec.precision != "fp32" else "")
+    if spec.precision in INTEGERS:
+        graph += f"-{model.int8.digest[:8]}"  # other ranges make another file
     return cache_folder() / f"{model.id}-{model.card.weights_sha256[:12]}-{graph}-v{EXPORT_VERSION}.onnx"
 
 
@@ -147,7 +150,7 @@ def _open(model: ReleasedModel, name: str, spec: GraphSpec, choice: EngineChoice
 
         return TorchEngine(model, spec, choice.precision)
     on_gpu, int8 = name in GPU_ENGINES, choice.precision == "int8"
-    spec = replace(spec, precision=(choice.precision or "fp16") if on_gpu else "int8" if int8 else "fp32")
+    spec = replace(spec, precision=(choice.precision or "fp16") if on_gpu else "uint8" if int8 else "fp32")
     path = exported_file(model, spec, choice.progress)
     if on_gpu:
         from vidpred_ros.engines.tensorrt_engine import open_tensorrt

@@ -21,8 +21,9 @@ import torch
 from numpy.typing import NDArray
 
 from vidpred_ros.engines import expected_metadata, open_file
-from vidpred_ros.engines.base import PRECISIONS, GraphSpec, installed_engines
+from vidpred_ros.engines.base import INTEGERS, PRECISIONS, GraphSpec, installed_engines
 from vidpred_ros.engines.graph import Graph, make_graph, probe_inputs
+from vidpred_ros.engines.precision import retype
 from vidpred_ros.errors import EngineError, VidpredError
 from vidpred_ros.models import ReleasedModel, find_model
 
@@ -36,9 +37,10 @@ TIES = 1e-2
 
 
 def export(model: ReleasedModel, spec: GraphSpec, path: Path) -> dict[str, float]:
-    """Write the ONNX file of a graph and return its largest difference from torch on each installed runtime.
+    """Write the ONNX file of a graph and return its largest difference from torch on each installed runtime, in float32:
+    what another precision costs is for `vidpred build` to say, on real windows.
 
-    Raises EngineError, and leaves no file, when a runtime's outputs differ by more than ``PARITY``.
+    Raises ModelError for int8 of a model that has no ranges for it; EngineError, and leaves no file, when a runtime's outputs differ by more than ``PARITY``.
     """
     graph = make_graph(model, spec)
     inputs = tuple(probe_inputs(graph, model.card.size))
@@ -63,6 +65,9 @@ def export(model: ReleasedModel, spec: GraphSpec, path: Path) -> dict[str, float
         onnx.helper.set_model_props(proto, expected_metadata(model, spec) | graph.metadata())
         onnx.save(proto, part)
         differences = parity(graph, inputs, part, model.card.size)
+        if spec.precision != "fp32":
+            ranges = model.int8.ranges if spec.precision in INTEGERS else None
+            onnx.save(retype(proto, spec.precision, ranges), part)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

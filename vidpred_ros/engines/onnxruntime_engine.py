@@ -14,7 +14,7 @@ from vidpred_ros.engines.base import Arrays, as_numpy, check_inputs
 from vidpred_ros.engines.streaming import HostStream
 from vidpred_ros.errors import EngineError
 
-DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
+DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8, "tensor(int8)": np.int8}
 
 
 class OnnxruntimeEngine:

@@ -10,11 +10,11 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from vidpred_ros.engines.base import Arrays, as_numpy, check_inputs
+from vidpred_ros.engines.base import Arrays, as_numpy, bf16_is_native, check_inputs
 from vidpred_ros.engines.streaming import HostStream, delays_of
 from vidpred_ros.errors import EngineError
 
-HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}
+HINTS = {"fp32": "f32", "bf16": "bf16"}
 #: NumPy has no bfloat16; a state in it is handed on as it is.
 BF16 = openvino.Type.bf16
 
@@ -28,7 +28,8 @@ class OpenvinoEngine:
     name = "openvino"
 
     def __init__(self, path: Path, precision: str, shapes: Mapping[str, tuple[int, ...]] = {}) -> None:
-        hints = {"INFERENCE_PRECISION_HINT": HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
+        floats = ("bf16" if bf16_is_native() else "fp32") if precision == "int8" else precision  # what is not int8
+        hints = {"INFERENCE_PRECISION_HINT": HINTS[floats], "PERFORMANCE_HINT": "LATENCY"}
         try:
             core = openvino.Core()
             model = core.read_model(path)
@@ -89,7 +90,7 @@ def _keep_states_as_they_are(model: openvino.Model, states: list[str]) -> openvi
         return model
     ports = openvino.preprocess.PrePostProcessor(model)
     for name in states:
-        if name.startswith("state"):  # those of convolutions
+        if name.startswith("state") and model.output(name).element_type == openvino.Type.f32:  # those of convolutions
             ports.input(f"past_{name}").tensor().set_element_type(BF16)
             ports.output(name).tensor().set_element_type(BF16)
     return ports.build()

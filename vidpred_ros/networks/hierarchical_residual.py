@@ -89,7 +89,8 @@ class TopDown(nn.Module):
     def forward(self, s: Tensor) -> Tensor:
         y = F.relu(self.noise(self.bn1(self.conv1(s))))
         y = F.relu(self.noise(self.bn2(self.conv2(y)) + self.bn_skip(self.skip(s))))
-        return F.relu(F.pixel_shuffle(self.noise(self.bn_up(self.up(y))), 2))
+        y = F.relu(self.noise(self.bn_up(self.up(y))))  # before the shuffle: engines compute it with the convolution
+        return F.pixel_shuffle(y, 2)
 
 
 class HierarchicalResidual(nn.Module):
