@@ -79,15 +79,26 @@ def build(
         str, typer.Option(metavar="SOURCE", help="what the engine is held against float32 on")
     ] = "synthetic:seed=1,seconds=4",
 ) -> None:
-    """Export and build the engines of MODEL now, so that a later start of the node is instant, and check them.
+    """Export and build the engines of MODEL now, and check them.
 
-    Each is held against float32 on 20 windows of SOURCE (SSIM and LPIPS: of the first and the last step). It is refused, and the exit code is 1, where the difference is
-    beyond these limits (fp32 / fp16 / bf16 / int8): mean difference of colours 0.1 / 0.5 / 1.5 / 2.5 of 255, SSIM lower by
-    0.0005 / 0.002 / 0.005 / 0.01, LPIPS higher by 0.2 / 1 / 2 / 2 %, pixels of label maps 0.2 / 1 / 3 / 5 %, motion
-    0.01 / 0.05 / 0.2 / 0.4 pixels. A TensorRT engine keeps the figures beside it, and the node passes over one that was
-    refused. TensorRT engines fit the GPU and the version of TensorRT that they were built with: build on the car.
+    A later start of the node is instant then. Each engine is held against
+    float32 on 20 windows of SOURCE. Where it differs by more than this (fp32 /
+    fp16 / bf16 / int8) it is refused, and the exit code is 1:
 
-    With --export it writes the ONNX files only, in float32 and as the engine wants them, to be copied to a car
+      mean of colours: 0.1 / 0.5 / 1.5 / 2.5 of 255
+
+      SSIM of the first and last step, lower by: 0.0005 / 0.002 / 0.005 / 0.01
+
+      LPIPS of these, higher by: 0.2 / 1 / 2 / 2 %
+
+      label maps: 0.2 / 1 / 3 / 5 % of the pixels
+
+      motion: 0.01 / 0.05 / 0.2 / 0.4 pixels
+
+    A TensorRT engine keeps the figures beside it, and the node passes over one
+    that was refused. Such an engine fits one kind of GPU and one version of
+    TensorRT: build on the car. With --export only the ONNX files are written,
+    in float32 and as the engine wants them, to be copied to a car
     (docs/deployment.md).
 
     Examples:

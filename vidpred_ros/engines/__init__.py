@@ -33,6 +33,7 @@ from vidpred_ros.engines.choice import (
     candidates,
     check_precision,
     choose,
+    file_precision,
     first_that_opens,
 )
 from vidpred_ros.engines.plans import REFUSED
@@ -149,10 +150,9 @@ def _open(model: ReleasedModel, name: str, spec: GraphSpec, choice: EngineChoice
         from vidpred_ros.engines.torch_engine import TorchEngine
 
         return TorchEngine(model, spec, choice.precision)
-    on_gpu, int8 = name in GPU_ENGINES, choice.precision == "int8"
-    spec = replace(spec, precision=(choice.precision or "fp16") if on_gpu else "uint8" if int8 else "fp32")
+    spec = replace(spec, precision=file_precision(name, choice.precision))
     path = exported_file(model, spec, choice.progress)
-    if on_gpu:
+    if name in GPU_ENGINES:
         from vidpred_ros.engines.tensorrt_engine import open_tensorrt
 
         engine: Engine = open_tensorrt(path, name, spec.precision, choice.progress)
