@@ -19,6 +19,7 @@ from vidpred_ros.bench.interleave import WARM_UP, Run, figures, interleave
 from vidpred_ros.bench.machine import Products, bandwidth_gb_s
 from vidpred_ros.bench.networks import network_named
 from vidpred_ros.bench.node import measure_node
+from vidpred_ros.bench.quality import int8_ratios
 from vidpred_ros.engines import GraphSpec, exported_file, open_engine
 from vidpred_ros.engines.base import bf16_is_native, installed_engines
 from vidpred_ros.engines.choice import torch_on_gpu
@@ -38,6 +39,9 @@ def measure_all(
     """
     found = measure_table(rounds, progress)
     left_out = found["left_out"]
+    quality, without_data = int8_ratios(progress)
+    found["ratios"] += [asdict(one) for one in quality]
+    left_out |= without_data
     found["growth"] = measure_growth(find_model(model), rounds, progress)
     on_gpu, raw, without_gpu = measure_gpu(rounds, progress)
     found["ratios"] += [asdict(one) for one in on_gpu]
