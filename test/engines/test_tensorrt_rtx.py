@@ -17,7 +17,7 @@ from onnx import TensorProto, helper
 from vidpred_ros.engines import cuda
 from vidpred_ros.engines.base import GraphSpec, graphs_of
 from vidpred_ros.engines.choice import find_gpu
-from vidpred_ros.engines.tensorrt_build import Library, build, find_library
+from vidpred_ros.engines.tensorrt_build import Library, build, find_library, parse
 from vidpred_ros.engines.tensorrt_engine import TensorrtEngine, open_tensorrt
 from vidpred_ros.errors import EngineError, ModelError
 from vidpred_ros.models import ReleasedModel, find_model, list_models
@@ -89,6 +89,19 @@ def test_tensorrt_builds_it(
     build(path, plan, library, lambda _, share: shares.append(share))
     assert plan.stat().st_size > proto.ByteSize() / (8 if precision == "int8" else 4), "the weights are in it"
     assert shares[0] == 0 and len(shares) > 3
+
+
+def test_warps_sample_as_they_are_written(library: Library, exports: Any, tmp_path: Path) -> None:
+    """Parsers up to TensorRT 11.1 take opset 20's names of the modes for "nearest", and say nothing."""
+    proto = exports("hrp_tree_w25", GraphSpec("stream", 5))
+    onnx.save(proto, tmp_path / "net.onnx")
+    modes = [a.s.decode().upper() for node in proto.graph.node if node.op_type == "GridSample" for a in node.attribute if a.name == "mode"]
+    parsed, trt, found = parse(tmp_path / "net.onnx", library), library.module, []
+    for layer in (parsed.network.get_layer(index) for index in range(parsed.network.num_layers)):
+        if layer.type == trt.LayerType.GRID_SAMPLE:
+            layer.__class__ = trt.IGridSampleLayer
+            found.append(layer.interpolation_mode.name)
+    assert sorted(found) == sorted(modes) and set(found) == {"LINEAR", "CUBIC"}
 
 
 def test_bytes_away_from_a_port_are_refused_as_by_the_double(library: Library, tmp_path: Path) -> None:

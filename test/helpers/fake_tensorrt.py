@@ -77,7 +77,8 @@ class ParserError:
 
 
 class OnnxParser:
-    """Like the real one it refuses what is no ONNX, and uint8 anywhere but at a port with a Cast beside it."""
+    """Like the real one it refuses what is no ONNX, and uint8 anywhere but at a port with a Cast beside it. Like that of TensorRT
+    10 and 11.1 it takes the modes of grid sampling that it does not know, those of opset 20, for "nearest"."""
 
     def __init__(self, network: NetworkDefinition, logger: Any) -> None:
         self._network = network
@@ -85,15 +86,19 @@ class OnnxParser:
 
     def parse(self, model: bytes, path: str) -> bool:
         try:
-            graph = onnx.load_from_string(model).graph
+            proto = onnx.load_from_string(model)
         except Exception:  # noqa: BLE001 - protobuf's own kinds
             self._errors.append(ParserError(None, "Failed to parse the ONNX model."))
             return False
+        graph = proto.graph
         narrow = {port.name for port in graph.input if port.type.tensor_type.elem_type == onnx.TensorProto.UINT8}
         for node in graph.node:
             if narrow.intersection(node.input) and node.op_type != "Cast":
                 self._errors.append(ParserError(node, f"{node.name}: first input has type\nUInt8"))
-        self._network.onnx = model
+            for attribute in node.attribute:
+                if node.op_type == "GridSample" and attribute.name == "mode":
+                    attribute.s = {b"bilinear": b"linear", b"bicubic": b"cubic"}.get(attribute.s, b"nearest")
+        self._network.onnx = proto.SerializeToString()
         return not self._errors
 
     @property

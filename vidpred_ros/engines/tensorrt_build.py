@@ -16,6 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import onnx
+
 from vidpred_ros.engines.base import Progress
 from vidpred_ros.errors import EngineError
 
@@ -24,6 +26,9 @@ log = logging.getLogger(__name__)
 MODULES = {"tensorrt": ("tensorrt", "tensorrt_bindings"), "tensorrt_rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings")}
 #: The TensorRT of JetPack 6.1; 10.0 lacks the calls by which execution contexts share their memory.
 OLDEST = {"tensorrt": (10, 3), "tensorrt_rtx": (1, 2)}
+
+#: Of grid sampling: opset 20's names, and those before.
+OLD_MODES = {b"linear": b"bilinear", b"cubic": b"bicubic"}
 
 
 @dataclass(frozen=True)
@@ -66,33 +71,62 @@ def flags_text(library: Library) -> str:
     return ", ".join(["STRONGLY_TYPED", "no TF32", *builder_flags(library)])
 
 
-def build(onnx: Path, plan: Path, library: Library, progress: Progress | None = None) -> None:
-    """Parse an ONNX file of fixed shapes, build its engine and write it to ``plan``.
+@dataclass(frozen=True)
+class Parsed:
+    """A network in TensorRT's own terms, and what must live as long as it does: the parser holds its weights."""
 
-    ``progress`` is told the phase and the share that is done; what it raises ends the build and comes out here. Raises
-    EngineError, and writes nothing, when the file cannot be parsed (with the node and the reason) or the engine not be built.
-    """
-    trt = library.module
-    logger = logger_of(library)
+    builder: Any
+    network: Any
+    parser: Any
+
+
+def parse(path: Path, library: Library) -> Parsed:
+    """Read an ONNX file. Raises EngineError with the node and the reason when TensorRT does not take it."""
+    trt, logger = library.module, logger_of(library)
     logger.errors.clear()
     builder = trt.Builder(logger)
     if builder is None:
         raise EngineError(f"{library} does not start: {logger.last_errors()}")
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
-    if not parser.parse(onnx.read_bytes(), str(onnx)):
-        raise EngineError(f"{library} cannot parse {onnx}: {_parser_errors(parser) or logger.last_errors()}")
-    config = builder.create_builder_config()
+    if not parser.parse(_read(path), str(path)):
+        raise EngineError(f"{library} cannot parse {path}: {_parser_errors(parser) or logger.last_errors()}")
+    return Parsed(builder, network, parser)
+
+
+def _read(path: Path) -> bytes:
+    """The file, with the modes of grid sampling by the names that they had before opset 20. TensorRT's parser (10.x and 11.1, for
+    RTX 1.5) does not know the new ones and samples the nearest pixel without a word:
+    https://github.com/NVIDIA/TensorRT/issues/4646. The old names are understood by all."""
+    try:
+        model = onnx.load(path)
+    except Exception as error:  # noqa: BLE001 - protobuf has its own kinds for a damaged file
+        raise EngineError(f"{path} is no usable ONNX file ({error}); delete it and it is made again") from None
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "GridSample" and attribute.name == "mode":
+                attribute.s = OLD_MODES.get(attribute.s, attribute.s)
+    return model.SerializeToString()
+
+
+def build(path: Path, plan: Path, library: Library, progress: Progress | None = None) -> None:
+    """Parse an ONNX file of fixed shapes, build its engine and write it to ``plan``.
+
+    ``progress`` is told the phase and the share that is done; what it raises ends the build and comes out here. Raises
+    EngineError, and writes nothing, when the file cannot be parsed (with the node and the reason) or the engine not be built.
+    """
+    trt, parsed = library.module, parse(path, library)
+    config = parsed.builder.create_builder_config()
     config.clear_flag(trt.BuilderFlag.TF32)
     for flag in builder_flags(library):
         config.set_flag(getattr(trt.BuilderFlag, flag))
-    monitor = make_monitor(trt, f"building {onnx.stem} with {library}", progress)
+    monitor = make_monitor(trt, f"building {path.stem} with {library}", progress)
     config.progress_monitor = monitor
-    serialized = builder.build_serialized_network(network, config)
+    serialized = parsed.builder.build_serialized_network(parsed.network, config)
     if monitor.raised is not None:
         raise monitor.raised
     if serialized is None:
-        raise EngineError(f"{library} cannot build an engine of {onnx}: {logger.last_errors()}")
+        raise EngineError(f"{library} cannot build an engine of {path}: {logger_of(library).last_errors()}")
     plan.write_bytes(serialized)
 
 
