@@ -12,8 +12,11 @@ from safetensors.numpy import save_file
 
 from vidpred_ros.bench.goals import SIZE
 from vidpred_ros.engines.base import cache_folder
-from vidpred_ros.models import CARD, WEIGHTS, ModelCard, ReleasedModel, Training, find_model
+from vidpred_ros.models import CARD, INT8, WEIGHTS, Int8, ModelCard, ReleasedModel, Training, find_model
 from vidpred_ros.networks.config import HierarchicalConfig
+
+#: Of what goes into an untrained network's convolutions, for int8: speed does not hang on it.
+RANGE = 8.0
 
 
 def untrained(name: str) -> HierarchicalConfig | None:
@@ -67,4 +70,7 @@ def make_untrained(folder: Path, config: HierarchicalConfig) -> None:
         training=Training(recipe="none", steps=0, data=[], licence="none: random weights", seed=0),
         weights_sha256=hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
     )
-    (folder / CARD).write_text(yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False))
+    ranges = {f"network.{key}": RANGE for key, weight in weights.items() if weight.ndim >= 4}  # of convolutions
+    measured = Int8(weights_sha256=card.weights_sha256, sources=[], windows=0, clipping="none", kept={}, ranges=ranges)
+    (folder / INT8).write_text(measured.model_dump_json(indent=1))
+    (folder / CARD).write_text(yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False))  # last: now it is whole
