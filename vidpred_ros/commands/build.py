@@ -85,7 +85,7 @@ def build(
     float32 on 20 windows of SOURCE. Where it differs by more than this (fp32 /
     fp16 / bf16 / int8) it is refused, and the exit code is 1:
 
-      mean of colours: 0.1 / 0.5 / 1.5 / 2.5 of 255
+      mean of colours: 0.1 / 0.5 / 1.5 / 2 of 255
 
       SSIM of the first and last step, lower by: 0.0005 / 0.002 / 0.005 / 0.01
 

@@ -47,12 +47,12 @@ class Limits:
     pixels: float  # mean difference of motions, in pixels
 
 
-#: By the engine's precision.
+#: By the engine's precision: about twice what hrp_tree_w25 shows on kitti_residential_b (colours: bf16 0.78, int8 0.94).
 LIMITS = {
     "fp32": Limits(colour=0.1, ssim=0.0005, lpips=0.002, labels=0.002, pixels=0.01),
     "fp16": Limits(colour=0.5, ssim=0.002, lpips=0.01, labels=0.01, pixels=0.05),
     "bf16": Limits(colour=1.5, ssim=0.005, lpips=0.02, labels=0.03, pixels=0.2),
-    "int8": Limits(colour=2.5, ssim=0.01, lpips=0.02, labels=0.05, pixels=0.4),
+    "int8": Limits(colour=2.0, ssim=0.01, lpips=0.02, labels=0.05, pixels=0.4),
 }
 
 
