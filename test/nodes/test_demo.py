@@ -85,6 +85,15 @@ def test_the_load_test_measures_the_predictor() -> None:
     assert (figures["model"], figures["steps"]) == ("copy_last", 1)
 
 
+def test_the_load_test_of_several_cameras_tells_them_apart() -> None:
+    figures = run_load((180, 320), 10.0, 2.0, "copy_last", None, 1, cameras=2)
+    assert list(figures["cameras"]) == ["camera_1", "camera_2"] and figures["resident_mb"]["peak"] > 20
+    for one in figures["cameras"].values():
+        assert one["camera"]["sent"] == 20 and one["model"] == "copy_last"
+        assert 0 < one["windows"]["predicted"] <= one["windows"]["expected"] <= 13
+        assert one["latency_ms"]["total"]["median"] > 0
+
+
 def test_a_graph_without_ros_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(VidpredError, match="needs ROS 2"):

@@ -6,12 +6,14 @@ parameters.COLLECTOR, the format of what it writes at the end is in recording.py
 Subscribes   image (sensor_msgs/Image), with record_images
              ~/future/step_<k>/image and ~/future/info of the predictor, remapped as future/...
              with structure, its label maps too: see collected_labels.py
+             with cameras, <name>/future/... of each in their place, of which only the infos are kept
              /diagnostics
 """
 
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,7 @@ class CollectorNode(Node):
         self._camera: dict[int, NDArray[np.uint8]] = {}
         self._futures: dict[tuple[int, int], NDArray[np.uint8]] = {}  # by step and stamp
         self._infos: list[dict[str, str]] = []
+        self._infos_of: dict[str, list[dict[str, str]]] = {}  # by camera
         self._frame_id = ""
         self._reports: dict[str, dict[str, str]] = {}  # the last one of each lane
         self._labels: CollectedLabels | None = None
@@ -59,9 +62,13 @@ class CollectorNode(Node):
             raise ConfigError("parameter out of the collector must name a folder")
         if self._settings["record_images"]:
             self.create_subscription(Image, "image", self._on_camera, _QOS)
-        for step in range(1, self._settings["steps"] + 1):
-            self.create_subscription(Image, f"future/step_{step}/image", self._on_future(step), _QOS)
-        self.create_subscription(DiagnosticArray, "future/info", self._on_info, _QOS)
+        for name in self._settings["cameras"] or [""]:
+            self._infos_of[name] = [] if name else self._infos
+            future = f"{name}/future" if name else "future"
+            for step in range(1, self._settings["steps"] + 1):
+                heard = self._on_future(step) if not name else lambda image: None  # what nobody hears is not sent
+                self.create_subscription(Image, f"{future}/step_{step}/image", heard, _QOS)
+            self.create_subscription(DiagnosticArray, f"{future}/info", partial(self._on_info, name), _QOS)
         if self._settings["structure"]:
             self._labels = CollectedLabels(self, self._settings["steps"], _QOS)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, _QOS)
@@ -105,8 +112,8 @@ class CollectorNode(Node):
 
         return keep
 
-    def _on_info(self, info: DiagnosticArray) -> None:
-        self._infos.append(read_values(info.status[0]))
+    def _on_info(self, camera: str, info: DiagnosticArray) -> None:
+        self._infos_of[camera].append(read_values(info.status[0]))
 
     def _on_diagnostics(self, array: DiagnosticArray) -> None:
         for status in array.status:
@@ -133,6 +140,8 @@ class CollectorNode(Node):
             "info_stamps_ns": [int(info["source_stamp_ns"]) for info in self._infos],
             "diagnostics": self._report("forecast"),
         }
+        if self._settings["cameras"]:
+            summary["cameras"] = {name: self._of_camera(name) for name in self._settings["cameras"]}
         labels = None
         if self._labels is not None:
             labels = self._labels.recording()
@@ -147,6 +156,15 @@ class CollectorNode(Node):
             summary,
             labels,
         )
+
+    def _of_camera(self, name: str) -> dict[str, Any]:
+        infos = self._infos_of[name]
+        return {
+            **latency_summary(infos),
+            "info_stamps_ns": [int(info["source_stamp_ns"]) for info in infos],
+            **{key: infos[-1][key] if infos else "" for key in ("model", "engine")},
+            "diagnostics": self._report(name),
+        }
 
     def _report(self, lane: str) -> dict[str, str]:
         return self._reports.get(f"{self._settings['predictor']}: {lane}", {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,14 +61,19 @@ def record_run(
     progress: Progress,
     record_images: bool,
     structure: Mapping[str, object] | None = None,
+    cameras: Sequence[str] = (),
 ) -> Recording:
     """Run the graph until the camera (with these parameters) ends. Progress and errors are run_demo_graph's.
 
     The summary gets sent_stamps_ns, and what the predictor's process used: resident_mb {now, peak}, cpu_percent of a core.
+    With ``cameras``, names, there are that many alike; then the summary has them under "cameras", each with sent_stamps_ns.
     """
     namespace = f"/vidpred_{os.getpid()}"
-    folder, sent_file = out / "recording", out / "recording" / "sent.json"
+    folder = out / "recording"
     folder.mkdir(parents=True, exist_ok=True)
+    sent_files = {name: folder / f"sent{name}.json" for name in cameras or ("",)}
+    several = {"cameras": list(cameras)} if cameras else {}
+    images = {_of(name, "image"): _of(name, "camera/image_raw") for name in sent_files}
     topics = ["future/info", *(f"future/step_{k}/image" for k in range(1, steps + 1))]
     lane = {} if structure is None else {"structure": True, **structure}
     if lane:
@@ -80,39 +85,51 @@ def record_run(
             "record_images": record_images,
             "structure": structure is not None,
             "predictor": f"{namespace.lstrip('/')}/predictor",
+            **several,
         }
-        futures = {name: f"predictor/{name}" for name in topics}
-        listener = graph.start("collector", collector, {"image": "camera/image_raw", **futures})
+        futures = {_of(name, topic): f"predictor/{_of(name, topic)}" for name in sent_files for topic in topics}
+        listener = graph.start("collector", collector, {**images, **futures})
         predictor = graph.start(
             "predictor",
-            {"model": model, "engine": engine or "auto", "steps": steps, "autostart": True, **lane},
-            {"image": "camera/image_raw"},
+            {"model": model, "engine": engine or "auto", "steps": steps, "autostart": True, **lane, **several},
+            images,
         )
         graph.wait_for_line(listener, _LISTENING, _START_S)
         wait_for = 2 if record_images else 1
-        sender = graph.start(
-            "camera", {**camera, "wait_for_subscribers": wait_for, "sent_file": str(sent_file)}, {}
-        )
+        senders = [
+            graph.start("camera", {**camera, "wait_for_subscribers": wait_for, "sent_file": str(sent_file)}, {}, name)
+            for name, sent_file in sent_files.items()
+        ]
         progress(0.0, seconds)
-        graph.wait_for_line(sender, _SENDING, _START_S)
-        resources = _watch(graph, sender, predictor, seconds, progress)
+        for sender in senders:
+            graph.wait_for_line(sender, _SENDING, _START_S)
+        resources = _watch(graph, senders, predictor, seconds, progress)
         time.sleep(_DRAIN_S)
         graph.check("camera")
         graph.stop("collector")
-    sent = json.loads(sent_file.read_text())["stamps_ns"]
+    sent = {name: json.loads(file.read_text())["stamps_ns"] for name, file in sent_files.items()}
     recording = load_recording(folder)
-    summary = with_loss(recording.summary, sent, recording.camera_stamps_ns.tolist())
-    recording = replace(recording, summary={**summary, "sent_stamps_ns": sent, **resources})
+    if cameras:
+        of_each = {name: {**one, "sent_stamps_ns": sent[name]} for name, one in recording.summary["cameras"].items()}
+        summary = {**recording.summary, "cameras": of_each}
+    else:
+        summary = with_loss(recording.summary, sent[""], recording.camera_stamps_ns.tolist()) | {"sent_stamps_ns": sent[""]}
+    recording = replace(recording, summary={**summary, **resources})
     recording.save(folder)
     return recording
 
 
+def _of(camera: str, topic: str) -> str:
+    """The topic of one of several cameras, or of the only one, which has no name."""
+    return f"{camera}/{topic}" if camera else topic
+
+
 def _watch(
-    graph: Graph, sender: Child, predictor: Child, seconds: float, progress: Progress
+    graph: Graph, senders: Sequence[Child], predictor: Child, seconds: float, progress: Progress
 ) -> dict[str, Any]:
-    """Wait until the camera has sent its last frame. Returns what the predictor's process used meanwhile."""
+    """Wait until every camera has sent its last frame. Returns what the predictor's process used meanwhile."""
     start, cpu = time.monotonic(), predictor.cpu_seconds()
-    while sender.process.poll() is None:
+    while any(sender.process.poll() is None for sender in senders):
         graph.check("camera")
         progress(min(time.monotonic() - start, seconds), seconds)
         time.sleep(0.1)

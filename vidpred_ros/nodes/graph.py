@@ -86,21 +86,24 @@ class Graph:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._before)
 
-    def start(self, name: str, parameters: Mapping[str, object], remappings: Mapping[str, str]) -> Child:
-        """Start ``vidpred_ros.nodes.<name>`` with parameters and topics of this graph."""
+    def start(
+        self, name: str, parameters: Mapping[str, object], remappings: Mapping[str, str], inside: str = ""
+    ) -> Child:
+        """Start ``vidpred_ros.nodes.<name>`` with parameters and topics of this graph, or of a namespace ``inside`` it."""
         command = [
             sys.executable,
             "-m",
             f"vidpred_ros.nodes.{name}",
             "--ros-args",
             "-r",
-            f"__ns:={self.namespace}",
+            f"__ns:={self.namespace}{'/' if inside else ''}{inside}",
         ]
         for key, value in parameters.items():
             command += ["-p", f"{key}:={json.dumps(value)}"]  # JSON is YAML, which ROS reads here
         for topic, other in remappings.items():
             command += ["-r", f"{topic}:={other}"]
         environment = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", **os.environ}
+        name = f"{inside}_{name}" if inside else name
         log = self._logs / f"{name}.log"
         with log.open("wb") as output:
             # a session of its own: Ctrl-C reaches this process only, which then stops the nodes in order
@@ -117,7 +120,7 @@ class Graph:
         """
         for child in self._children.values():
             code = child.process.poll()
-            if code is None or (code == 0 and child.name in may_end):
+            if code is None or (code == 0 and child.name.endswith(may_end)):
                 continue
             raise VidpredError(f"the {child.name} node ended with exit code {code}:\n{child.last_lines()}")
 

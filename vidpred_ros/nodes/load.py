@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ def run_load(
     engine: str | None,
     steps: int,
     progress: Progress = lambda done, total: None,
+    cameras: int = 1,
 ) -> dict[str, Any]:
     """A raw camera of ``size`` (height, width) at ``rate`` Hz into the predictor for ``seconds``; the figures.
 
@@ -31,9 +32,12 @@ def run_load(
       windows: {expected, predicted, skipped_busy, lost}, rate_out_hz, resets: {reason: count},
       latency_ms: {stage: {median, p99}} (stage "overhead": all but the engine's own stages), resident_mb: {now, peak},
       cpu_percent of one core used by the predictor, model, engine, steps.
+    With ``cameras`` above 1, that many at a time and each in a process of its own: all but resident_mb, cpu_percent and steps
+    is in cameras: {name: figures}.
     Raises VidpredError when a node cannot start or dies.
     """
-    return load_figures(record_load(size, rate, seconds, model, engine, steps, progress), size, rate)
+    recording = record_load(size, rate, seconds, model, engine, steps, progress, cameras)
+    return load_figures(recording, size, rate)
 
 
 def record_load(
@@ -44,6 +48,7 @@ def record_load(
     engine: str | None,
     steps: int,
     progress: Progress = lambda done, total: None,
+    cameras: int = 1,
 ) -> Recording:
     """The run of ``run_load`` as it was recorded, without pictures."""
     height, width = size
@@ -54,12 +59,22 @@ def record_load(
         "duration": float(seconds),
     }
     with tempfile.TemporaryDirectory(prefix="vidpred_load_") as folder:
-        return record_run(camera, model, engine, steps, seconds, Path(folder), progress, record_images=False)
+        names = [f"camera_{number}" for number in range(1, cameras + 1)] if cameras > 1 else []
+        return record_run(
+            camera, model, engine, steps, seconds, Path(folder), progress, record_images=False, cameras=names
+        )
 
 
 def load_figures(recording: Recording, size: tuple[int, int], rate: float) -> dict[str, Any]:
     """What ``run_load`` returns, from the recording. Raises VidpredError if nothing was predicted."""
     summary = recording.summary
+    shared = {name: summary[name] for name in ("resident_mb", "cpu_percent", "steps")}
+    if "cameras" not in summary:
+        return _camera_figures(summary, size, rate) | shared
+    return {"cameras": {name: _camera_figures(one, size, rate) for name, one in summary["cameras"].items()}, **shared}
+
+
+def _camera_figures(summary: Mapping[str, Any], size: tuple[int, int], rate: float) -> dict[str, Any]:
     report = summary["diagnostics"]
     sent, predicted = summary["sent_stamps_ns"], summary["info_stamps_ns"]
     if not predicted:
@@ -79,11 +94,8 @@ def load_figures(recording: Recording, size: tuple[int, int], rate: float) -> di
         "rate_out_hz": _rate(predicted),
         "resets": {key.split("/")[1]: int(text) for key, text in report.items() if key.startswith("reset/")},
         "latency_ms": summary["latency_ms"],
-        "resident_mb": summary["resident_mb"],
-        "cpu_percent": summary["cpu_percent"],
         "model": summary["model"],
         "engine": summary["engine"],
-        "steps": summary["steps"],
     }
 
 

@@ -118,6 +118,7 @@ COLLECTOR = (
     ),
     Spec("structure", False, "Record label maps too."),
     Spec("predictor", "predictor", "Name of the predictor's node in /diagnostics."),
+    Spec("cameras", (), "Names of the predictor's cameras: their infos are recorded."),
 )
 
 
