@@ -61,8 +61,9 @@ def export_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
-    """A machine with a GPU and TensorRT, both of them doubles."""
+def gpu(monkeypatch: pytest.MonkeyPatch, export_here: None, tiny_model: Path) -> FakeCuda:
+    """A machine with a GPU and TensorRT, both of them doubles. What it needs is exported before: torch looks at such modules."""
+    engines.exported_file(ReleasedModel(tiny_model), GraphSpec("stream", 2))
     fake, orin = FakeCuda(), Gpu("Orin", "8.7", 32.0, "12.6")
     there = choice.installed
     monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", fake)  # type: ignore[arg-type]
@@ -115,7 +116,7 @@ def test_files_for_a_car_are_those_that_its_engines_look_for(vidpred, export_her
 
 
 def test_one_that_is_too_far_from_float32_is_refused(
-    vidpred, gpu: FakeCuda, export_here: None, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    vidpred, gpu: FakeCuda, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     words = (tiny_model, "--engine", "tensorrt", "--precision", "fp32", *CHECK)
     code, said = vidpred(*words)

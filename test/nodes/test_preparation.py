@@ -15,6 +15,8 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 from helpers.ros import Graph, level, values
 from lifecycle_msgs.msg import Transition
 
+from vidpred_ros.engines import GraphSpec, exported_file
+from vidpred_ros.models import ReleasedModel
 from vidpred_ros.nodes import preparation
 from vidpred_ros.nodes.preparation import Preparation, describe
 
@@ -131,6 +133,7 @@ def test_a_signal_ends_a_build(graph: Graph) -> None:
 
 def test_an_engine_that_fails_is_passed_over_with_a_warning_in_the_node_s_log(graph: Graph, tiny_model: Path) -> None:
     pytest.importorskip("onnxruntime", reason="needs onnxruntime")
+    exported_file(ReleasedModel(tiny_model), GraphSpec("stream", 2))  # a busy machine takes its time
     running = graph.start("predictor", {"model": str(tiny_model), "steps": 2}, script=BROKEN)
     assert graph.change_state(Transition.TRANSITION_CONFIGURE), running.output
     lines = running.output

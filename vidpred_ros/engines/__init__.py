@@ -34,6 +34,7 @@ from vidpred_ros.engines.choice import (
     check_precision,
     choose,
     file_precision,
+    find_gpu,
     first_that_opens,
 )
 from vidpred_ros.engines.plans import REFUSED
@@ -85,9 +86,11 @@ def exported_file(model: ReleasedModel, spec: GraphSpec, progress: Progress | No
             f"{path} is not there and torch, which makes it, is not installed: run `vidpred export {model.id} --onnx {spec.kind} "
             f"--steps {spec.steps}{more} --to {path.name}` where torch is, and copy the file here"
         )
-    log.info("exporting %s (%s, K=%d) to %s: some seconds, once", model.id, spec.kind, spec.steps, path)
+    what = f"exporting {model.id} ({spec.kind}, K={spec.steps}, {spec.precision})"
     if progress is not None:
-        progress(f"exporting {model.id} ({spec.kind}, K={spec.steps}, {spec.precision})", None)
+        progress(what, None)
+    else:
+        log.info("%s to %s: some seconds, once", what, path)
     command = [sys.executable, "-m", "vidpred_ros.engines.export", str(model.folder), "--kind", spec.kind]
     command += ["--steps", str(spec.steps), "--samples", str(spec.samples), "--batch", str(spec.batch)]
     command += ["--precision", spec.precision, "--size", "{}x{}".format(*model.card.size), "--out", str(path)]
@@ -151,10 +154,14 @@ def _open(model: ReleasedModel, name: str, spec: GraphSpec, choice: EngineChoice
 
         return TorchEngine(model, spec, choice.precision)
     spec = replace(spec, precision=file_precision(name, choice.precision))
-    path = exported_file(model, spec, choice.progress)
     if name in GPU_ENGINES:
+        from vidpred_ros.engines.tensorrt_build import find_library
         from vidpred_ros.engines.tensorrt_engine import open_tensorrt
 
+        find_gpu()
+        find_library(name)  # before a file is exported that nothing here would run
+    path = exported_file(model, spec, choice.progress)
+    if name in GPU_ENGINES:
         engine: Engine = open_tensorrt(path, name, spec.precision, choice.progress)
     else:
         engine = open_file(name, path, choice.precision)
