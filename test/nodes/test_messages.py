@@ -14,6 +14,7 @@ from sensor_msgs.msg import Image
 from vidpred_ros.forecast import Forecast, horizons_from_frames
 from vidpred_ros.images import decode_compressed, to_rgb
 from vidpred_ros.nodes.messages import (
+    ReusedImage,
     compressed_message,
     filmstrip,
     filmstrip_message,
@@ -61,6 +62,17 @@ def test_images_survive_the_message(frames: np.ndarray) -> None:
     shape = (message.height, message.width, message.encoding, message.is_bigendian, message.step)
     assert np.array_equal(to_rgb(*shape, message.data), frames[0])
     assert (stamp_to_ns(message.header.stamp), message.header.frame_id) == (SOURCE_NS, "front")
+
+
+def test_a_reused_message_says_what_a_new_one_says() -> None:
+    random, reused = np.random.default_rng(0), ReusedImage()
+    made = []
+    for number, (shape, frame_id) in enumerate([((3, 5, 3), "front")] * 3 + [((3, 5, 3), "rear"), ((4, 4, 3), "rear")]):
+        frame = random.integers(0, 256, shape, np.uint8)
+        message = reused(frame[:, ::-1] if number == 2 else frame, number * 10**9 + 7, frame_id)
+        assert message == image_message(frame[:, ::-1] if number == 2 else frame, number * 10**9 + 7, frame_id)
+        made.append(message.data)
+    assert len({id(data) for data in made}) == 3, "a new one for another camera and for another size only"
 
 
 def test_compressed_images_are_jpeg_with_the_right_colours() -> None:

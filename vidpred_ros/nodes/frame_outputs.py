@@ -11,7 +11,7 @@ from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import Image
 
 from vidpred_ros.forecast import Forecast
-from vidpred_ros.nodes.messages import filmstrip_message, image_message, info_message, publish_if_heard
+from vidpred_ros.nodes.messages import ReusedImage, filmstrip_message, info_message, publish_if_heard
 from vidpred_ros.nodes.qos import OUTPUT
 
 
@@ -27,6 +27,7 @@ class FrameOutputs:
         self._steps = [
             node.create_lifecycle_publisher(Image, f"{future}/step_{k}/image", OUTPUT) for k in range(1, steps + 1)
         ]
+        self._images = [ReusedImage() for _ in self._steps]
         self._filmstrip = node.create_lifecycle_publisher(Image, f"{future}/filmstrip", OUTPUT)
         self._info = node.create_lifecycle_publisher(DiagnosticArray, f"{future}/info", OUTPUT)
 
@@ -35,9 +36,9 @@ class FrameOutputs:
 
     def publish(self, forecast: Forecast, last: NDArray[np.uint8], frame_id: str) -> None:
         """Each future and, with ``last``, the newest frame of the window, the filmstrip."""
-        for publisher, horizon in zip(self._steps, forecast.horizons, strict=True):
+        for publisher, image, horizon in zip(self._steps, self._images, forecast.horizons, strict=True):
             if horizon.frame is not None:
-                publish_if_heard(publisher, image_message, horizon.frame, horizon.stamp_ns, frame_id)
+                publish_if_heard(publisher, image, horizon.frame, horizon.stamp_ns, frame_id)
         publish_if_heard(self._filmstrip, filmstrip_message, last, forecast, frame_id)
 
     def publish_info(

