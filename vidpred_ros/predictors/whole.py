@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vidpred_ros.engines import open_engine
 from vidpred_ros.engines.base import Engine
-from vidpred_ros.engines.choice import EngineLike
+from vidpred_ros.engines.choice import EngineChoice, EngineLike
 from vidpred_ros.errors import ConfigError
 from vidpred_ros.forecast import Forecast, horizons_from_frames
 from vidpred_ros.models import ReleasedModel
@@ -71,7 +71,8 @@ class Stochastic(WholeWindow):
         if count < 1:
             raise ConfigError(f"{self.model_id} draws 1 sample or more, not {count}")
         if self._sampler is None:
-            self._sampler = open_engine(self._model, self._engine.name, "whole", self.steps, samples=SAMPLES)
+            same = EngineChoice(self._engine.name, self._engine.precision)
+            self._sampler = open_engine(self._model, same, "whole", self.steps, samples=SAMPLES)
         random, frames = np.random.default_rng(seed), np.stack(window.frames)
         drawn = []
         for _ in range(0, count, SAMPLES):
