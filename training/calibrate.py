@@ -28,20 +28,19 @@ from vidpred_ros.sources import open_source
 #: Graphs that hold all convolutions of a model and take a whole window at a time, the first that a model has.
 KINDS = ("whole", "structure", "segment")
 #: A convolution stays in float where int8 in it alone changes the outputs by more than this: pictures by this share of their
-#: range, label maps in this share of their pixels, on any engine. Of the released models' convolutions nearly all stay below a third.
-KEEP_ABOVE = 0.003
+#: range, label maps in this share of their pixels, on any engine. Of the released models' convolutions nearly all stay below a third of that.
+KEEP_ABOVE = 0.0015
 #: Windows on which each convolution is tried alone.
 TRIED = 3
 RUNTIMES = ("openvino", "onnxruntime")
 
 
-def captured(model: ReleasedModel, spec: GraphSpec, sources: list[str], windows: int) -> list[Arrays]:
-    """What goes into a graph for ``windows`` windows, evenly spread over each source. Raises VidpredError."""
-    feeds: list[Arrays] = []
+def recorder(model: ReleasedModel, feeds: list[Arrays]) -> EngineChoice:
+    """Float32 engines that add to ``feeds`` what goes into those of this model, not of one that it builds on."""
 
     def watch(engine: Engine) -> None:
         if engine.metadata["vidpred.model"] != model.id:
-            return  # a model that this one builds on
+            return
         infer = engine.infer
 
         def record(arrays: Mapping[str, NDArray[Any]], into: Mapping[str, NDArray[Any]] | None = None) -> Arrays:
@@ -50,8 +49,14 @@ def captured(model: ReleasedModel, spec: GraphSpec, sources: list[str], windows:
 
         engine.infer = record  # type: ignore[method-assign]
 
+    return EngineChoice("onnxruntime", "fp32", opened=watch)
+
+
+def captured(model: ReleasedModel, spec: GraphSpec, sources: list[str], windows: int) -> list[Arrays]:
+    """What goes into a graph for ``windows`` windows, evenly spread over each source. Raises VidpredError."""
+    feeds: list[Arrays] = []
     request = Request(model, spec.kind, spec.steps, spec.samples)
-    with closing(make_subject(request, EngineChoice("onnxruntime", "fp32", opened=watch))) as subject:
+    with closing(make_subject(request, recorder(model, feeds))) as subject:
         for source in track(sources, description="reading"):
             found = [window for _, window in windows_of_all_phases(open_source(source), subject, subject.window_length)]
             if not found:

@@ -9,7 +9,7 @@ import jinja2
 import yaml
 
 from training.scores import class_table, headline
-from vidpred_ros.models import RECIPE, ModelCard, read_card
+from vidpred_ros.models import INT8, RECIPE, ModelCard, ReleasedModel, read_card
 
 #: What stands between these lines is written anew each time; the rest is the releaser's.
 MARKS = ("<!-- vidpred export: begin -->", "<!-- vidpred export: end -->")
@@ -49,7 +49,9 @@ def describe(folder: Path) -> str:
     titles = [TITLES[metric] for metric in headline(card)]
     by_class = [entry for entry in card.scores if "iou" in entry]  # a segmenter's, of single frames
     table = class_table(by_class) if by_class else ""
-    values = {"rows": [] if table else rows(card), "class_table": table, "drawn": drawn, "titles": titles, "methods": others}
+    int8 = ReleasedModel(folder).int8 if (folder / INT8).is_file() else None
+    values: dict[str, Any] = {"int8": int8, "precisions": int8.scores if int8 else []}
+    values |= {"rows": [] if table else rows(card), "class_table": table, "drawn": drawn, "titles": titles, "methods": others}
     body = template.render(card=card, recipe=settings, **values)
     return f"{MARKS[0]}\n{body.strip()}\n{MARKS[1]}"
 

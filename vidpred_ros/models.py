@@ -73,6 +73,7 @@ class Int8(BaseModel):
     clipping: str
     kept: dict[str, float]  # layers that stay in float, by their weight: how much int8 in this one alone changes the output
     ranges: dict[str, float]  # largest absolute value of a convolution's input, by its weight
+    scores: list[dict[str, Any]] = []  # the same windows in each precision (training/precision_scores.py)
 
     @property
     def digest(self) -> str:
