@@ -163,6 +163,12 @@ def test_a_mistake_is_one_line(vidpred, tiny_model: Path, words, complaint, monk
     assert code == 2 and said.startswith("vidpred: ") and complaint in said
 
 
+def test_a_network_of_one_size_has_no_other(vidpred, tmp_path: Path) -> None:
+    segmenter = make_model(tmp_path, "tiny_segmenter", "segmenter")
+    code, said = vidpred(segmenter, "--size", "32x64")
+    assert code == 2 and "tiny_segmenter has one size only, 64x128" in said, said
+
+
 def test_a_gpu_s_engine_without_a_gpu_says_so(vidpred, gpu: FakeCuda, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "_ask_driver", lambda: "no NVIDIA GPU: its driver (libcuda.so.1) is not installed")
     code, said = vidpred(tiny_model, "--engine", "tensorrt")

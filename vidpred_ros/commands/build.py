@@ -133,6 +133,8 @@ def build(
     for model in models:
         released = find_model(model)
         if size is not None:
+            if hasattr(released.card.network, "size"):
+                raise ConfigError(f"--size: model {released.id} has one size only, {'x'.join(map(str, released.card.size))}")
             released = released.at(_size(size))
         kinds = [one.value for one in kind] if kind else [None]
         requests += [Request(released, one, steps, samples, batch) for one in kinds]
