@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from helpers.models import SIZE, make_model
 
+from vidpred_ros.engines.choice import EngineChoice
 from vidpred_ros.errors import ConfigError
 from vidpred_ros.forecast import Forecast
 from vidpred_ros.predictors import Hierarchical, cameras, make_predictor
@@ -109,3 +110,14 @@ def test_what_remembers_nothing_serves_all_cameras() -> None:
     assert len(set(make_predictors("copy_last", None, 2, 4))) == 1
     with pytest.raises(ConfigError, match="1 step or more"):
         make_predictors("copy_last", None, 0, 4)
+
+
+@pytest.mark.parametrize(("best", "gpu", "batched"), [("tensorrt", True, True), ("torch", True, True), ("torch", False, False), ("openvino", True, False)])
+def test_cameras_are_a_batch_where_the_engine_runs_on_a_gpu(
+    best: str, gpu: bool, batched: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cameras, "choose", lambda name: name or best)
+    monkeypatch.setattr(cameras, "torch_on_gpu", lambda: gpu)
+    assert cameras._on_gpu(None) is batched
+    assert cameras._on_gpu(EngineChoice(best, "fp16")) is batched
+    assert not cameras._on_gpu("onnxruntime")
