@@ -39,9 +39,9 @@ def measure_all(
     """
     found = measure_table(rounds, progress)
     left_out = found["left_out"]
-    quality, without_data = int8_ratios(progress)
+    quality, without_scores = int8_ratios()
     found["ratios"] += [asdict(one) for one in quality]
-    left_out |= without_data
+    left_out |= without_scores
     found["growth"] = measure_growth(find_model(model), rounds, progress)
     on_gpu, raw, without_gpu = measure_gpu(rounds, progress)
     found["ratios"] += [asdict(one) for one in on_gpu]
