@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 import subprocess
@@ -113,6 +114,25 @@ def test_files_for_a_car_are_those_that_its_engines_look_for(vidpred, export_her
     assert all(Path(path).is_file() for path in said.split())
     code, said = vidpred(tiny_model, "--export")
     assert code == 2 and "say --engine" in said
+
+
+def test_a_car_without_torch_is_told_the_command_that_makes_the_file(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vidpred_ros.engines import export
+
+    monkeypatch.setenv("VIDPRED_CACHE", str(tmp_path / "car"))
+    find, made = importlib.util.find_spec, []
+    with monkeypatch.context() as patch:
+        patch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else find(name))
+        with pytest.raises(EngineError, match="torch, which makes it, is not installed") as error:
+            open_engine(ReleasedModel(tiny_model), "openvino", "whole", 2, batch=3)
+    words = str(error.value).split("`")[1].split()
+    assert words[:4] == ["python", "-m", "vidpred_ros.engines.export", "tiny"]
+    monkeypatch.setattr(export, "export", lambda model, spec, path: made.append((model.id, spec, path.name)))
+    assert export.main([str(tiny_model), *words[4:]]) == 0
+    spec = GraphSpec("whole", 2, batch=3)
+    assert made == [("tiny", spec, engines.cached_file(ReleasedModel(tiny_model), spec).name)]
 
 
 def test_one_that_is_too_far_from_float32_is_refused(

@@ -78,22 +78,20 @@ def exported_file(model: ReleasedModel, spec: GraphSpec, progress: Progress | No
     path = cached_file(model, spec)
     if path.is_file():
         return path
+    options = ["--kind", spec.kind, "--steps", str(spec.steps), "--samples", str(spec.samples), "--batch", str(spec.batch)]
+    options += ["--precision", spec.precision, "--size", "{}x{}".format(*model.card.size)]
     if importlib.util.find_spec("torch") is None:
-        more = f" --samples {spec.samples}" if spec.samples > 1 else ""
-        more += f" --batch {spec.batch}" if spec.batch > 1 else ""
-        more += f" --precision {spec.precision}" if spec.precision != "fp32" else ""
         raise EngineError(
-            f"{path} is not there and torch, which makes it, is not installed: run `vidpred export {model.id} --onnx {spec.kind} "
-            f"--steps {spec.steps}{more} --to {path.name}` where torch is, and copy the file here"
+            f"{path} is not there and torch, which makes it, is not installed: run `python -m vidpred_ros.engines.export {model.id} "
+            f"{' '.join(options)} --out {path.name}` where torch is (`vidpred build {model.id} --export` makes all that an engine "
+            "needs), and copy the file here"
         )
     what = f"exporting {model.id} ({spec.kind}, K={spec.steps}, {spec.precision})"
     if progress is not None:
         progress(what, None)
     else:
         log.info("%s to %s: some seconds, once", what, path)
-    command = [sys.executable, "-m", "vidpred_ros.engines.export", str(model.folder), "--kind", spec.kind]
-    command += ["--steps", str(spec.steps), "--samples", str(spec.samples), "--batch", str(spec.batch)]
-    command += ["--precision", spec.precision, "--size", "{}x{}".format(*model.card.size), "--out", str(path)]
+    command = [sys.executable, "-m", "vidpred_ros.engines.export", str(model.folder), *options, "--out", str(path)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=EXPORT_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired:
