@@ -14,19 +14,17 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from vidpred_ros.build import Request, check_kind, make_subject
+from training.windows import at_work, windows
 from vidpred_ros.engines import GraphSpec, exported_file, open_file
 from vidpred_ros.engines.base import Arrays, Engine, graphs_of
 from vidpred_ros.engines.calibration import LEVELS, SHARES, measure
 from vidpred_ros.engines.choice import EngineChoice
 from vidpred_ros.engines.precision import retype
 from vidpred_ros.errors import ConfigError, SourceError, VidpredError
-from vidpred_ros.evaluation.trials import windows_of_all_phases
 from vidpred_ros.models import INT8, Int8, ReleasedModel, find_model
-from vidpred_ros.sources import open_source
 
 #: Graphs that hold all convolutions of a model and take a whole window at a time, the first that a model has.
-KINDS = ("whole", "structure", "segment")
+KINDS = ("whole", "segment")
 #: A convolution stays in float where int8 in it alone changes the outputs by more than this: pictures by this share of their
 #: range, label maps in this share of their pixels, on any engine. Of the released models' convolutions nearly all stay below a third of that.
 KEEP_ABOVE = 0.0015
@@ -52,18 +50,17 @@ def recorder(model: ReleasedModel, feeds: list[Arrays]) -> EngineChoice:
     return EngineChoice("onnxruntime", "fp32", opened=watch)
 
 
-def captured(model: ReleasedModel, spec: GraphSpec, sources: list[str], windows: int) -> list[Arrays]:
-    """What goes into a graph for ``windows`` windows, evenly spread over each source. Raises VidpredError."""
+def captured(model: ReleasedModel, spec: GraphSpec, sources: list[str], count: int) -> list[Arrays]:
+    """What goes into a graph for ``count`` windows, evenly spread over each source. Raises VidpredError."""
     feeds: list[Arrays] = []
-    request = Request(model, spec.kind, spec.steps, spec.samples)
-    with closing(make_subject(request, recorder(model, feeds))) as subject:
+    with at_work(model, spec.kind, spec.steps, recorder(model, feeds)) as run:
         for source in track(sources, description="reading"):
-            found = [window for _, window in windows_of_all_phases(open_source(source), subject, subject.window_length)]
+            found = list(windows(source, model))
             if not found:
-                raise SourceError(f"{source} holds no window of {subject.window_length} frames, {subject.period_s:g} s apart")
-            share = -(-windows // len(sources))
+                raise SourceError(f"{source} holds no window of {model.card.window} frames, {model.card.period:g} s apart")
+            share = -(-count // len(sources))
             for i in np.unique(np.linspace(0, len(found) - 1, share).round().astype(int)):
-                subject(found[i])
+                run(found[i])
     return feeds
 
 
@@ -93,16 +90,15 @@ def _difference(got: Arrays, wanted: Arrays) -> float:
     return float(apart) / (255 if wanted[name].dtype == np.uint8 else 1)
 
 
-def calibrate(model: ReleasedModel, sources: list[str], windows: int, folder: Path) -> Int8:
+def calibrate(model: ReleasedModel, sources: list[str], count: int, folder: Path) -> Int8:
     """The ranges of a model. ``folder`` is for files that are tried. Raises VidpredError."""
     config = model.card.network
     kind = next((kind for kind in KINDS if kind in graphs_of(config)), None)
     if kind is None:
-        raise ConfigError(f"model {model.id} ({config.kind}) cannot be calibrated: none of its graphs sees whole windows")
+        raise ConfigError(f"model {model.id} ({config.kind}) stays in float: int8 is for frame predictors and segmenters")
     steps = min(5, config.max_steps)
-    check_kind(Request(model, kind, steps))
     spec = GraphSpec(kind, steps, 4 if config.noise_channels else 1)
-    feeds = captured(model, spec, sources, windows)
+    feeds = captured(model, spec, sources, count)
     proto = onnx.load(exported_file(model, spec))
     histograms = measure(proto, track(feeds, description="measuring"))
     ranges = {weight: float(f"{histogram.limit():.5g}") for weight, histogram in histograms.items() if histogram.largest > 0}
@@ -123,7 +119,7 @@ def calibrate(model: ReleasedModel, sources: list[str], windows: int, folder: Pa
 def main(
     model: Annotated[str, typer.Argument(help="a released model, by name or folder")],
     sources: Annotated[list[str], typer.Argument(help="SOURCEs, the more varied the better, none that scores are measured on")],
-    windows: Annotated[int, typer.Option(min=1, help="windows that are looked at, evenly from all sources")] = 64,
+    count: Annotated[int, typer.Option("--windows", min=1, help="windows that are looked at, evenly from all sources")] = 64,
 ) -> None:
     """Write MODEL's int8.json: how large the inputs of each convolution get on real windows, and which stay in float.
 
@@ -135,7 +131,7 @@ def main(
     try:
         released = find_model(model)
         with tempfile.TemporaryDirectory() as folder:
-            found = calibrate(released, sources, windows, Path(folder))
+            found = calibrate(released, sources, count, Path(folder))
         path = released.folder / INT8
         path.write_text(found.model_dump_json(indent=1) + "\n")
         console.print(f"{path}: {len(found.ranges)} convolutions in int8, {len(found.kept)} kept in float, {found.windows} windows")
