@@ -183,7 +183,7 @@ def _verdict(
     if new_drops[BUSY] and subject.every_window:
         return DiagnosticStatus.WARN, (
             f"the predictor is too slow: {new_drops[BUSY]} windows were skipped for newer ones; "
-            "use a smaller model, fewer steps or a faster engine"
+            "use a smaller model, fewer steps or cameras, or a faster engine"
         )
     if not rate_in:
         return DiagnosticStatus.OK, f"waiting for frames on {subject.topic}"
