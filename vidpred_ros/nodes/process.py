@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 from collections.abc import Callable
 from typing import Protocol
 
@@ -14,6 +15,10 @@ from rclpy.task import Future
 from vidpred_ros.errors import VidpredError
 from vidpred_ros.nodes import middleware
 from vidpred_ros.nodes.logs import forward_logs
+
+#: After this long a thread that waits for the interpreter asks for it. With Python's 5 ms a window that has just come waits until
+#: the thread that received it has nothing left to do: 0.5 ms instead of 0.25.
+_SWITCH_S = 50e-6
 
 
 class RunnableNode(Protocol):
@@ -38,6 +43,7 @@ def run_node(make: Callable[[], RunnableNode]) -> int:
     are the user's wish and give 0.
     """
     middleware.prepare()
+    sys.setswitchinterval(_SWITCH_S)
     code = 0
     node = None
     with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
