@@ -55,7 +55,7 @@ ARGUMENTS = [
         "engine", default_value="", description="tensorrt, openvino and others (empty: as in params_file)"
     ),
     DeclareLaunchArgument(
-        "precision", default_value="", description="fp32, bf16, fp16 or int8 (empty: as in params_file)"
+        "precision", default_value="", description="fp32, bf16, fp16, int8 or fp8 (empty: as in params_file)"
     ),
     DeclareLaunchArgument(
         "steps", default_value="", description="Number of future frames (empty: as in params_file)"
