@@ -14,6 +14,7 @@ from training.datasets.label_clips import check_frames
 from training.datasets.labels import LabelledSequence, open_labelled
 from training.readme import write_readme
 from training.scores import class_table, set_scores
+from vidpred_ros.engines.choice import EngineChoice
 from vidpred_ros.errors import VidpredError
 from vidpred_ros.metrics.segmentation import ConfusionMatrix
 from vidpred_ros.models import find_model
@@ -56,6 +57,7 @@ def main(
     sequences: Annotated[list[str], typer.Argument(help="labelled SOURCEs and data sets, as in a recipe")],
     classes: Annotated[Path | None, typer.Option(help="class table (YAML) of an .onnx file")] = None,
     engine: Annotated[str | None, typer.Option(help="openvino, onnxruntime or torch")] = None,
+    precision: Annotated[str | None, typer.Option(help="of the engine: fp32, bf16 or int8")] = None,
     split: Annotated[str, typer.Option(help="of data sets: train, val or test")] = "val",
     card: Annotated[bool, typer.Option("--card", help="write them into the model's card and README too")] = False,
 ) -> None:
@@ -66,7 +68,7 @@ def main(
     try:
         opened = open_labelled(sequences, split)
         check_frames(opened, "a segmenter needs them")
-        with closing(make_segmenter(segmenter, engine, classes)) as network:
+        with closing(make_segmenter(segmenter, EngineChoice(engine, precision), classes)) as network:
             scores = [entry(sequence, measure(network, sequence), network.engine) for sequence in opened]
             print(f"{network.name}, {network.engine}, {network.size[1]}x{network.size[0]}\n\n{class_table(scores)}")
         if card:

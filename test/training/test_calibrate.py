@@ -100,6 +100,6 @@ def test_released_ranges_name_convolutions_of_the_network(name: str) -> None:
     int8: Int8 = model.int8
     weights = {key for key, w in load_network(model).state_dict().items() if w.ndim >= 4}
     assert {key.removeprefix("network.") for key in (*int8.ranges, *int8.kept)} <= weights
-    assert len(int8.ranges) > 0.9 * len(weights)
+    assert len(int8.ranges) > 0.7 * len(weights)
     for entry in int8.scores:  # the limit that the release states
         assert "fp32" in entry["precision"] or entry["lpips_per_cent"] <= 2.0, entry
