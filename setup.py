@@ -19,7 +19,7 @@ ROS_WHEELS = [
     "ros-std-msgs",
     "ros-std-srvs",
 ]
-TORCH = ["torch>=2.6", "onnxscript>=0.3"]
+TORCH = ["torch>=2.6", "onnxscript>=0.3", "ml_dtypes>=0.5"]
 
 
 def files_under(folder: str) -> list[str]:

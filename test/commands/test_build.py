@@ -169,7 +169,7 @@ def test_one_that_is_too_far_from_float32_is_refused(
     ("words", "complaint"),
     [
         (("--engine", "tensorrt"), "engine 'tensorrt' "),
-        (("--precision", "fp8"), "fp8 is not built: Orin's GPU has none"),
+        (("--engine", "onnxruntime", "--precision", "fp8"), "'onnxruntime' does not compute in fp8"),
         (("--engine", "onnxruntime", "--precision", "bf16"), "'onnxruntime' does not compute in bf16"),
         (("--kind", "segment"), "has no graph 'segment' to build; it has: whole, stream, motion"),
         (("--size", "100x160"), "multiples of 16"),
@@ -202,4 +202,4 @@ def test_the_limits_stand_in_the_help() -> None:
     for key in ("lpips", "labels"):
         assert " / ".join(f"{100 * getattr(limits, key):g}" for limits in parity.LIMITS.values()) + " %" in text
     assert " / ".join(f"{limits.pixels:g}" for limits in parity.LIMITS.values()) + " pixels" in text
-    assert f"on {parity.WINDOWS} windows" in text and list(parity.LIMITS) == ["fp32", "fp16", "bf16", "int8"]
+    assert f"on {parity.WINDOWS} windows" in text and list(parity.LIMITS) == ["fp32", "fp16", "bf16", "int8", "fp8"]

@@ -60,7 +60,7 @@ def test_convolutions_are_half_and_geometry_is_not(stream: onnx.ModelProto, prec
     assert by_operator["Conv"] == {half}
     for operator in ("GridSample", "ReduceMean", "ReduceL2", "AveragePool", "Gemm"):
         assert FLOAT in by_operator[operator] and half not in by_operator[operator], operator
-    assert all(kinds[name] == half for name in kinds if name.endswith("conv1.weight") or name.endswith("conv1.bias"))
+    assert all(kinds[name] == half for name in kinds if name.endswith(("conv1.weight", "conv1.bias")))
 
 
 def test_ports_keep_their_types_and_states_become_half(stream: onnx.ModelProto) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import onnx
 import onnxruntime
@@ -19,6 +20,7 @@ from vidpred_ros.errors import EngineError
 
 RANGES = {"first.weight": 3.0, "second.weight": 2.0}
 SHAPE = (1, 3, 6, 8)
+FP8 = ml_dtypes.float8_e4m3fn
 
 
 def network(seed: int = 0) -> tuple[onnx.ModelProto, dict[str, NDArray[np.float32]]]:
@@ -77,7 +79,7 @@ def reference(
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_runtimes_compute_what_fake_quantisation_does(runtime: str, unsigned: bool, tmp_path: Path) -> None:
     proto, weights = network()
-    made = quantise(proto, RANGES, unsigned)
+    made = quantise(proto, RANGES, "uint8" if unsigned else "int8")
     onnx.checker.check_model(made, full_check=True)
     rng = np.random.default_rng(1)
     x = rng.normal(0, 1.5, SHAPE).astype(np.float32)
@@ -106,7 +108,7 @@ def constants(proto: onnx.ModelProto) -> dict[str, NDArray[np.generic]]:
 @pytest.mark.parametrize("unsigned", [False, True])
 def test_the_form_is_the_one_that_tensorrt_takes(unsigned: bool) -> None:
     proto, weights = network()
-    made = quantise(proto, RANGES, unsigned)
+    made = quantise(proto, RANGES, "uint8" if unsigned else "int8")
     values = constants(made)
     for node in made.graph.node:
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
@@ -118,6 +120,41 @@ def test_the_form_is_the_one_that_tensorrt_takes(unsigned: bool) -> None:
     assert "first.weight" not in values and np.array_equal(values["first.bias"], weights["first.bias"])
 
 
+def test_fp8_is_what_rounding_to_it_gives(tmp_path: Path) -> None:
+    """ONNX Runtime has fp8 as a type and computes nothing in it, so that its graph must not be optimised."""
+    proto, weights = network()
+    made = quantise(proto, RANGES, "fp8")
+    onnx.checker.check_model(made)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(made.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(1)
+    x = rng.normal(0, 0.8, SHAPE).astype(np.float32)
+    past = np.abs(rng.normal(0, 100, (1, 3, 4, 4))).astype(FP8)
+    binding = session.io_binding()
+    binding.bind_cpu_input("x", x)
+    state = onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(past.view(np.uint8), TensorProto.FLOAT8E4M3FN)
+    binding.bind_ortvalue_input("past_state", state)
+    binding.bind_output("y")
+    session.run_with_iobinding(binding)
+
+    def fake(values: NDArray[np.float32], step: NDArray[np.float32]) -> torch.Tensor:
+        return torch.from_numpy((values / step).astype(FP8).astype(np.float32) * step)
+
+    def fake_weight(name: str) -> torch.Tensor:
+        largest = np.abs(weights[name]).reshape(4, -1).max(axis=1).reshape(4, 1, 1, 1)
+        return fake(weights[name], (largest / 448).astype(np.float32))
+
+    step = np.float32(2.0 / 448)
+    first = F.conv2d(fake(x, np.float32(3.0 / 448)), fake_weight("first.weight"), torch.from_numpy(weights["first.bias"]), 2, 1)
+    seen = torch.from_numpy(past.astype(np.float32).transpose(0, 3, 1, 2) * step)
+    both = torch.cat([seen, fake(first.relu().numpy(), step)], dim=1)
+    wanted = F.conv2d(both, fake_weight("second.weight")).numpy()
+    got = binding.copy_outputs_to_cpu()[0]
+    assert np.abs(got - wanted).max() < 1e-2 * np.abs(wanted).max()
+    assert [i.type.tensor_type.elem_type for i in made.graph.input] == [TensorProto.FLOAT, TensorProto.FLOAT8E4M3FN]
+
+
 def test_a_value_is_quantised_where_it_is_made_and_once() -> None:
     made = quantise(network()[0], RANGES)
     assert [n.input[0] for n in made.graph.node if n.op_type == "QuantizeLinear"] == ["x", "r"]
@@ -126,7 +163,7 @@ def test_a_value_is_quantised_where_it_is_made_and_once() -> None:
 
 
 def test_unsigned_is_for_what_cannot_be_negative() -> None:
-    values = constants(quantise(network()[0], RANGES, unsigned=True))
+    values = constants(quantise(network()[0], RANGES, kind="uint8"))
     assert values["x_zero"].dtype == np.int8
     assert values["r_zero"].dtype == values["past_state_zero"].dtype == np.uint8
     assert values["r_scale"] == values["past_state_scale"] == np.float32(2.0 / 255)

@@ -15,8 +15,8 @@ from helpers.small_network import METADATA, small_file
 from onnx import TensorProto, helper
 
 from vidpred_ros.engines import cuda
-from vidpred_ros.engines.base import GraphSpec, graphs_of
-from vidpred_ros.engines.choice import find_gpu
+from vidpred_ros.engines.base import EIGHT_BITS, GraphSpec, graphs_of
+from vidpred_ros.engines.choice import PRECISIONS, find_gpu
 from vidpred_ros.engines.tensorrt_build import Library, build, find_library, parse
 from vidpred_ros.engines.tensorrt_engine import TensorrtEngine, open_tensorrt
 from vidpred_ros.errors import EngineError, ModelError
@@ -74,7 +74,7 @@ def ranges_of(model: ReleasedModel, proto: onnx.ModelProto) -> dict[str, float]:
         return {node.input[1]: 3.0 for node in proto.graph.node if node.op_type == "Conv"}
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16", "int8"])
+@pytest.mark.parametrize("precision", PRECISIONS["tensorrt_rtx"])
 @pytest.mark.parametrize(("model_id", "spec"), released_graphs())
 def test_tensorrt_builds_it(
     library: Library, exports: Any, tmp_path: Path, model_id: str, spec: GraphSpec, precision: str
@@ -83,11 +83,11 @@ def test_tensorrt_builds_it(
 
     path, plan = tmp_path / "net.onnx", tmp_path / "net.plan"
     proto = exports(model_id, spec)
-    ranges = ranges_of(find_model(model_id), proto) if precision == "int8" else None
+    ranges = ranges_of(find_model(model_id), proto) if precision in EIGHT_BITS else None
     onnx.save(retype(proto, precision, ranges), path)
     shares: list[float | None] = []
     build(path, plan, library, lambda _, share: shares.append(share))
-    assert plan.stat().st_size > proto.ByteSize() / (8 if precision == "int8" else 4), "the weights are in it"
+    assert plan.stat().st_size > proto.ByteSize() / (8 if precision in EIGHT_BITS else 4), "the weights are in it"
     assert shares[0] == 0 and len(shares) > 3
 
 

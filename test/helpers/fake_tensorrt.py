@@ -267,7 +267,7 @@ def make_module(name: str, version: str, cuda: FakeCuda) -> ModuleType:
     module.ILogger, module.IProgressMonitor, module.OnnxParser = ILogger, IProgressMonitor, OnnxParser
     module.NetworkDefinitionCreationFlag, module.BuilderFlag = NetworkDefinitionCreationFlag, BuilderFlag
     module.ExecutionContextAllocationStrategy, module.TensorIOMode = ExecutionContextAllocationStrategy, TensorIOMode
-    module.nptype, module.bfloat16 = nptype, onnx.TensorProto.BFLOAT16
+    module.nptype, module.bfloat16, module.fp8 = nptype, onnx.TensorProto.BFLOAT16, onnx.TensorProto.FLOAT8E4M3FN
     context = RtxExecutionContext if name == "tensorrt_rtx" else ExecutionContext
     module.Builder = type("Builder", (Builder,), {})
     module.Runtime = type("Runtime", (Runtime,), {"cuda": cuda, "context": context})

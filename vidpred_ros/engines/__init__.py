@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from vidpred_ros.engines.base import (
+    EIGHT_BITS,
     ENGINES,
     EXPORT_VERSION,
-    INTEGERS,
     Arrays,
     Engine,
     GraphSpec,
@@ -53,7 +53,7 @@ def cached_file(model: ReleasedModel, spec: GraphSpec) -> Path:
     height, width = model.card.size
     graph = f"{height}x{width}-{spec.kind}-k{spec.steps}" + (f"-n{spec.samples}" if model.card.network.noise_channels else "")
     graph += (f"-b{spec.batch}" if spec.batch > 1 else "") + (f"-{spec.precision}" if spec.precision != "fp32" else "")
-    if spec.precision in INTEGERS:
+    if spec.precision in EIGHT_BITS:
         graph += f"-{model.int8.digest[:8]}"  # other ranges make another file
     return cache_folder() / f"{model.id}-{model.card.weights_sha256[:12]}-{graph}-v{EXPORT_VERSION}.onnx"
 

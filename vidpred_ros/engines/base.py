@@ -23,9 +23,9 @@ ENGINES = {"openvino": "openvino", "onnxruntime": "onnxruntime", "torch": "torch
 #: A new value of this makes every cached export stale.
 EXPORT_VERSION = 2
 #: Of an exported file.
-PRECISIONS = ("fp32", "fp16", "bf16", "int8", "uint8")
-#: Those in which convolutions take integers, by ranges that were measured.
-INTEGERS = ("int8", "uint8")
+PRECISIONS = ("fp32", "fp16", "bf16", "int8", "uint8", "fp8")
+#: Those in which convolutions take bytes, by ranges that were measured.
+EIGHT_BITS = ("int8", "uint8", "fp8")
 #: Told what is being done and, where it is known, how much of it is done (0 to 1).
 Progress = Callable[[str, float | None], None]
 
@@ -36,7 +36,7 @@ class GraphSpec:
 
     ``samples`` counts for stochastic networks, ``batch`` (cameras at a time) for hierarchical ones. ``precision`` is the
     file's own: "fp32"; "fp16" or "bf16", a graph with its types written in, for TensorRT; "int8", with Q/DQ, for TensorRT;
-    "uint8", the same for CPUs, where what cannot be negative is unsigned: finer, and 1.15 times as fast.
+    "uint8", the same for CPUs, where what cannot be negative is unsigned: finer, and 1.15 times as fast; "fp8", for TensorRT.
     """
 
     kind: str = "stream"
@@ -57,7 +57,7 @@ class Engine(Protocol):
     """
 
     name: str
-    precision: str  # "fp32", "bf16", "fp16" or "int8"
+    precision: str  # "fp32", "bf16", "fp16", "int8" or "fp8"
     inputs: dict[str, tuple[int, ...]]
     outputs: dict[str, tuple[int, ...]]
     dtypes: dict[str, np.dtype[Any]]  # of inputs and outputs

@@ -22,14 +22,17 @@ GPU_ENGINES = {
     "tensorrt": (("tensorrt", "tensorrt_bindings"), "tensorrt cuda-bindings"),
     "tensorrt_rtx": (("tensorrt_rtx", "tensorrt_rtx_bindings"), "tensorrt-rtx cuda-bindings"),
 }
-#: What each engine can compute in; its default is its own affair. torch has the half ones on a GPU only (``_precisions``).
+#: What each engine can compute in; its default is its own affair. torch has the half ones on a GPU only, and TensorRT fp8 on
+#: GPUs from ``FP8_CAPABILITY`` on (``_precisions``).
 PRECISIONS = {
-    "tensorrt": ("fp32", "fp16", "bf16", "int8"),
-    "tensorrt_rtx": ("fp32", "fp16", "bf16", "int8"),
+    "tensorrt": ("fp32", "fp16", "bf16", "int8", "fp8"),
+    "tensorrt_rtx": ("fp32", "fp16", "bf16", "int8", "fp8"),
     "torch": ("fp32", "fp16", "bf16"),
     "openvino": ("fp32", "bf16", "int8"),
     "onnxruntime": ("fp32", "int8"),
 }
+#: Ada, Hopper and newer; Orin has 8.7.
+FP8_CAPABILITY = (8, 9)
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +141,12 @@ def torch_on_gpu() -> bool:
 
 def _precisions(name: str) -> tuple[str, ...]:
     """Of an engine on this machine."""
-    return ("fp32",) if name == "torch" and not torch_on_gpu() else PRECISIONS[name]
+    if name == "torch" and not torch_on_gpu():
+        return ("fp32",)
+    gpu = _ask_driver()
+    if isinstance(gpu, Gpu) and tuple(map(int, gpu.capability.split("."))) < FP8_CAPABILITY:
+        return tuple(one for one in PRECISIONS[name] if one != "fp8")
+    return PRECISIONS[name]
 
 
 def choose(name: str | None) -> str:

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from vidpred_ros.engines import expected_metadata, open_file
-from vidpred_ros.engines.base import INTEGERS, PRECISIONS, GraphSpec, installed_engines
+from vidpred_ros.engines.base import EIGHT_BITS, PRECISIONS, GraphSpec, installed_engines
 from vidpred_ros.engines.graph import Graph, make_graph, probe_inputs
 from vidpred_ros.engines.precision import retype
 from vidpred_ros.errors import EngineError, VidpredError
@@ -66,7 +66,7 @@ def export(model: ReleasedModel, spec: GraphSpec, path: Path) -> dict[str, float
         onnx.save(proto, part)
         differences = parity(graph, inputs, part, model.card.size)
         if spec.precision != "fp32":
-            ranges = model.int8.ranges if spec.precision in INTEGERS else None
+            ranges = model.int8.ranges if spec.precision in EIGHT_BITS else None
             onnx.save(retype(proto, spec.precision, ranges), part)
         part.replace(path)
     finally:

@@ -1,4 +1,4 @@
-"""An exported float32 graph written anew in another precision: half (for TensorRT) or int8 (for all engines).
+"""An exported float32 graph written anew in another precision: half or fp8 (for TensorRT) or int8 (for all engines).
 
 TensorRT 11 takes precision from the graph only, so the types are written in. Half: convolutions and what lies between them.
 """
@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from vidpred_ros.engines.base import INTEGERS
+from vidpred_ros.engines.base import EIGHT_BITS
 from vidpred_ros.engines.quantise import quantise
 from vidpred_ros.errors import ModelError
 
@@ -38,13 +38,13 @@ def retype(proto: onnx.ModelProto, precision: str, ranges: Mapping[str, float] |
 
     fp16 and bf16: convolutions and what lies between them in half, weights too; flows, coordinates, sampling, soft-max,
     arg-max, top-k and reductions in float32. Ports keep their types, except ``past_X`` and ``X`` of a streaming state that half
-    operators make and take. int8 and uint8: see ``quantise``; ``ranges`` are those of a model's int8.json. Raises ModelError
+    operators make and take. int8, uint8 and fp8: see ``quantise``; ``ranges`` are those of a model's int8.json. Raises ModelError
     for a weight that float16 does not hold.
     """
     if precision == "fp32":
         return proto
-    if precision in INTEGERS:
-        return quantise(proto, ranges or {}, unsigned=precision == "uint8")
+    if precision in EIGHT_BITS:
+        return quantise(proto, ranges or {}, precision)
     made = onnx.ModelProto.FromString(proto.SerializeToString())
     _Half(made, HALVES[precision]).rewrite()
     if precision == "bf16":

@@ -1,4 +1,4 @@
-"""Q/DQ: a float32 graph with its convolutions in int8, by ranges that were measured (``calibration.py``).
+"""Q/DQ: a float32 graph with its convolutions in eight bits, by ranges that were measured (``calibration.py``).
 
 Symmetric, zero point 0, weights per output channel, activations per tensor: the one form that TensorRT takes and that OpenVINO
 and ONNX Runtime fuse as well. A value is quantised where it is made, ahead of what only moves it (concatenations, pixel shuffles),
@@ -8,13 +8,20 @@ so that the convolution that makes it writes bytes and all that lies between two
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from vidpred_ros.errors import EngineError
 
+#: NumPy's types of values and their largest. fp8 is E4M3, the one that TensorRT computes convolutions in.
+KINDS: dict[str, tuple[Any, float]] = {"int8": (np.int8, 127), "uint8": (np.uint8, 255), "fp8": (ml_dtypes.float8_e4m3fn, 448)}
+#: ONNX moves fp8 about from this opset on; since 20 nothing else that we use changed in it.
+FP8_OPSET = 21
 #: Operators that move values about and compute nothing.
 MOVES = {
     *("Concat", "Split", "Slice", "Gather", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "DepthToSpace", "Identity"),
@@ -23,21 +30,24 @@ MOVES = {
 POSITIVE, KEEPS_SIGN = {"Relu", "Sigmoid", "Softmax"}, {"Add", "Mul", "MaxPool", "AveragePool", "Resize", "Pad", *MOVES}
 
 
-def quantise(proto: onnx.ModelProto, ranges: Mapping[str, float], unsigned: bool = False) -> onnx.ModelProto:
-    """``proto`` (float32) with the convolutions that ``ranges`` names in int8.
+def quantise(proto: onnx.ModelProto, ranges: Mapping[str, float], kind: str = "int8") -> onnx.ModelProto:
+    """``proto`` (float32) with the convolutions that ``ranges`` names in int8, or fp8, which TensorRT alone computes in.
 
     ``ranges``: largest absolute value of a convolution's input by the name of its weight; a convolution without one stays in
-    float32. ``unsigned``: values that cannot be negative as uint8, twice as fine, which TensorRT does not have. Streaming states
+    float32. ``kind`` "uint8": values that cannot be negative as uint8, twice as fine, which TensorRT does not have. Streaming states
     that are quantised go in and out as bytes. Raises EngineError when ``ranges`` names no convolution of the graph.
     """
     made = onnx.ModelProto.FromString(proto.SerializeToString())
-    _Quantiser(made.graph, ranges, unsigned).rewrite()
+    _Quantiser(made.graph, ranges, kind).rewrite()
+    for opset in made.opset_import:
+        if kind == "fp8" and opset.domain in ("", "ai.onnx"):
+            opset.version = max(opset.version, FP8_OPSET)
     return made
 
 
 class _Quantiser:
-    def __init__(self, graph: onnx.GraphProto, ranges: Mapping[str, float], unsigned: bool) -> None:
-        self.graph, self.unsigned = graph, unsigned
+    def __init__(self, graph: onnx.GraphProto, ranges: Mapping[str, float], kind: str) -> None:
+        self.graph, self.kind = graph, kind
         self.constants = {t.name: t for t in graph.initializer}
         self.makers = {name: node for node in graph.node for name in node.output}
         self.users: dict[str, list[onnx.NodeProto]] = {}
@@ -95,9 +105,9 @@ class _Quantiser:
         self.added: list[TensorProto] = []
         self.after: dict[str, list[onnx.NodeProto]] = {}  # nodes that follow the one that makes a value
         first: list[onnx.NodeProto] = []
-        bytes_ = {one: self.unsigned and all(map(self.positive, group)) for one, group in self.group.items()}
-        for source, unsigned in bytes_.items():
-            self._quantise_value(source, unsigned)
+        kinds = {one: self._kind_of(group) for one, group in self.group.items()}
+        for source, kind in kinds.items():
+            self._quantise_value(source, *KINDS[kind])
         for node in self.convolutions:
             if node.input[1] in self.constants:
                 first.append(self._quantise_weight(node.input[1]))
@@ -112,12 +122,16 @@ class _Quantiser:
         self.graph.node.extend(nodes)
         self.graph.initializer.extend([*kept, *self.added])
 
-    def _quantise_value(self, source: str, unsigned: bool) -> None:
-        kind, largest = (np.uint8, 255) if unsigned else (np.int8, 127)
+    def _kind_of(self, group: set[str]) -> str:
+        if self.kind == "uint8" and not all(map(self.positive, group)):
+            return "int8"
+        return self.kind
+
+    def _quantise_value(self, source: str, kind: Any, largest: float) -> None:
         scale, zero = f"{source}_scale", f"{source}_zero"
         self.added += [
             numpy_helper.from_array(np.array(self.scale[source] / largest, np.float32), scale),
-            numpy_helper.from_array(np.array(0, kind), zero),
+            _tensor(np.array(0, kind), zero),
         ]
         for user in self.users.get(source, []):
             if user.op_type in ("Conv", "Add") or (user.op_type in MOVES and all(map(self._goes_to_convolutions, user.output))):
@@ -127,7 +141,7 @@ class _Quantiser:
         quantised = f"{source}_q"
         if self._is_state(source):  # bytes come in
             port = next(i for i in self.graph.input if i.name == source)
-            port.type.tensor_type.elem_type = helper.np_dtype_to_tensor_dtype(np.dtype(kind))
+            port.type.tensor_type.elem_type = _onnx_type(kind)
             quantised = source
             self._state_goes_out(source.removeprefix("past_"), port.type.tensor_type.elem_type)
             found = []
@@ -160,9 +174,20 @@ class _Quantiser:
     def _quantise_weight(self, name: str) -> onnx.NodeProto:
         weight = numpy_helper.to_array(self.constants.pop(name))
         per_channel = np.abs(weight).reshape(len(weight), -1).max(axis=1)
-        scale = (np.maximum(per_channel, 1e-12) / 127).astype(np.float32)
-        rounded = np.rint(weight / scale.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.int8)
+        kind, largest = KINDS["int8" if self.kind == "uint8" else self.kind]
+        scale = (np.maximum(per_channel, 1e-12) / largest).astype(np.float32)
+        scaled = weight / scale.reshape(-1, *[1] * (weight.ndim - 1))
+        rounded = scaled.astype(kind) if self.kind == "fp8" else np.rint(scaled).astype(kind)
         names = [f"{name}_q", f"{name}_scale", f"{name}_zero"]
-        values = [rounded, scale, np.zeros(len(weight), np.int8)]
-        self.added += [numpy_helper.from_array(value, one) for one, value in zip(names, values, strict=True)]
+        values = [rounded, scale, np.zeros(len(weight), kind)]
+        self.added += [_tensor(value, one) for one, value in zip(names, values, strict=True)]
         return helper.make_node("DequantizeLinear", names, [f"{name}_dq"], name=f"{name}_dq", axis=0)
+
+
+def _tensor(values: NDArray[Any], name: str) -> TensorProto:
+    return helper.make_tensor(name, _onnx_type(values.dtype.type), values.shape, values.tobytes(), raw=True)
+
+
+def _onnx_type(kind: Any) -> int:
+    """ONNX's number of a NumPy type; older releases of onnx do not know those of ml_dtypes."""
+    return TensorProto.FLOAT8E4M3FN if kind is ml_dtypes.float8_e4m3fn else helper.np_dtype_to_tensor_dtype(np.dtype(kind))

@@ -37,7 +37,7 @@ Made = TypeVar("Made", bound=Closable)
 class Network:
     """A plan, deserialized, with its CUDA stream and its buffers. Not for two threads at a time.
 
-    ``inputs``, ``outputs``: shapes by name; ``dtypes``: of both, bfloat16 as uint16, which numpy has not. Raises UnreadablePlan,
+    ``inputs``, ``outputs``: shapes by name; ``dtypes``: of both, bfloat16 and fp8, which NumPy has not, as bits. Raises UnreadablePlan,
     and EngineError when CUDA or TensorRT fails.
     """
 
@@ -69,13 +69,14 @@ class Network:
 
     def _read_ports(self) -> None:
         trt = self.library.module
+        bits = {trt.bfloat16: np.uint16, trt.fp8: np.uint8}
         for index in range(self._engine.num_io_tensors):
             name = self._engine.get_tensor_name(index)
             shape = tuple(self._engine.get_tensor_shape(name))
             if -1 in shape:
                 raise EngineError(f"{self.plan}: port {name} has the open shape {shape}; only fixed shapes run here")
             dtype = self._engine.get_tensor_dtype(name)
-            self.dtypes[name] = np.dtype(np.uint16 if dtype == trt.bfloat16 else trt.nptype(dtype))
+            self.dtypes[name] = np.dtype(bits[dtype] if dtype in bits else trt.nptype(dtype))
             side = self.inputs if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT else self.outputs
             side[name] = shape
 

@@ -53,6 +53,7 @@ LIMITS = {
     "fp16": Limits(colour=0.5, ssim=0.002, lpips=0.01, labels=0.01, pixels=0.05),
     "bf16": Limits(colour=1.5, ssim=0.005, lpips=0.02, labels=0.03, pixels=0.2),
     "int8": Limits(colour=2.0, ssim=0.01, lpips=0.02, labels=0.05, pixels=0.4),
+    "fp8": Limits(colour=2.0, ssim=0.01, lpips=0.02, labels=0.05, pixels=0.4),
 }
 
 

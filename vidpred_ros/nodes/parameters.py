@@ -76,7 +76,7 @@ PREDICTOR = (
     Spec("engine", "auto", "What runs the networks; auto tries them in turn, and takes the first that works here.",
          choices=("auto", "tensorrt", "tensorrt_rtx", "torch", "openvino", "onnxruntime")),
     Spec("precision", "auto", "What the engine computes in; auto: fp16 on a GPU, on a CPU bf16 where it has that, else fp32.",
-         choices=("auto", "fp32", "bf16", "fp16", "int8")),
+         choices=("auto", "fp32", "bf16", "fp16", "int8", "fp8")),
     Spec("steps", 5, "K: the number of future frames, one model period apart.", low=1, high=20),
     Spec("image_transport", "raw", "Type of the image topic; compressed subscribes to <image>/compressed.",
          choices=("raw", "compressed")),
