@@ -38,7 +38,7 @@ def bench(
         typer.Option("--steps", "-k", min=1, help="future frames of each prediction", show_default="1, or 5 with --structure"),
     ] = None,
     rounds: Annotated[
-        int | None, typer.Option("--rounds", min=5, help="turns of each engine", show_default="50, or 15 with --json")
+        int | None, typer.Option("--rounds", min=5, help="turns of each engine", show_default="50, or 10 with --json")
     ] = None,
     seconds: Annotated[float, typer.Option("--seconds", min=0, help="of camera into the node; 0 leaves it out")] = 20,
     structure: Annotated[bool, typer.Option("--structure", help="measure label futures instead of frames")] = False,
@@ -94,7 +94,7 @@ def bench(
     with _bars(console) as bars:
         told = _teller(bars)
         if json_file is not None:
-            results |= _measure_goals(model, engine, steps or 1, rounds or 15, seconds, told)
+            results |= _measure_goals(model, engine, steps or 1, rounds or 10, seconds, told)
         elif structure:
             results["structure"] = _measure_structure(structure_model, segmenter, steps or 5, samples, rounds or 50, told)
         elif trace:
