@@ -173,7 +173,7 @@ def test_integers_run_on_both_runtimes_and_states_are_bytes(stream: onnx.ModelPr
         got = engine.infer(feed)
         engine.close()
         apart = np.abs(got["futures"].astype(int) - wanted["futures"])
-        assert apart.mean() < 1.0, name  # of 255
+        assert apart.mean() < 5.0, name  # of 255, of noise, where what is sampled beside its place differs by 85
         for past in states:
             state = past.removeprefix("past_")
             restored = got[state].astype(np.float32) * scales[f"{past}_scale"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from vidpred_ros.engines.base import Arrays, as_numpy, bf16_is_native, check_inp
 from vidpred_ros.engines.streaming import HostStream, delays_of
 from vidpred_ros.errors import EngineError
 
+log = logging.getLogger(__name__)
 HINTS = {"fp32": "f32", "bf16": "bf16"}
 #: NumPy has no bfloat16; a state in it is handed on as it is.
 BF16 = openvino.Type.bf16
@@ -39,7 +41,7 @@ class OpenvinoEngine:
             self.metadata = {name: value.astype(str) for name, value in info.items()}
             if hints["INFERENCE_PRECISION_HINT"] == "bf16":
                 model = _keep_states_as_they_are(model, list(delays_of(self.metadata)))
-            self._request = core.compile_model(model, "CPU", hints).create_infer_request()
+            self._request = _compile(core, model, hints, fall_back=precision == "int8").create_infer_request()
         except Exception as error:  # noqa: BLE001 - the library has its own kinds for a damaged file
             raise EngineError(f"{path} is no usable ONNX file ({error}); delete it and it is made again") from None
         self.precision = precision
@@ -82,6 +84,18 @@ class OpenvinoEngine:
     def close(self) -> None:
         self._request = None
         self._own = {}
+
+
+def _compile(core: openvino.Core, model: openvino.Model, hints: dict[str, str], fall_back: bool) -> openvino.CompiledModel:
+    """With ``fall_back`` in float32 where bfloat16 does not compile: OpenVINO (2026.4) has no kernel for some sums of an int8
+    convolution and a bfloat16 one of few channels."""
+    try:
+        return core.compile_model(model, "CPU", hints)
+    except RuntimeError as error:
+        if not fall_back or hints["INFERENCE_PRECISION_HINT"] != "bf16":
+            raise
+        log.warning("OpenVINO cannot compile int8 beside bfloat16, so what is not int8 is float32 (%s)", " ".join(str(error).split()))
+        return core.compile_model(model, "CPU", hints | {"INFERENCE_PRECISION_HINT": "f32"})
 
 
 def _keep_states_as_they_are(model: openvino.Model, states: list[str]) -> openvino.Model:
