@@ -87,8 +87,8 @@ class OpenvinoEngine:
 
 
 def _compile(core: openvino.Core, model: openvino.Model, hints: dict[str, str], fall_back: bool) -> openvino.CompiledModel:
-    """With ``fall_back`` in float32 where bfloat16 does not compile: OpenVINO (2026.4) has no kernel for some sums of an int8
-    convolution and a bfloat16 one of few channels."""
+    """With ``fall_back`` in float32 where bfloat16 does not compile: seen with OpenVINO 2026.4 on networks of a few channels, with
+    the first convolutions in float and the next in int8; never on a released model."""
     try:
         return core.compile_model(model, "CPU", hints)
     except RuntimeError as error:
