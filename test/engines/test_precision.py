@@ -173,7 +173,9 @@ def test_integers_run_on_both_runtimes_and_states_are_bytes(stream: onnx.ModelPr
         got = engine.infer(feed)
         engine.close()
         apart = np.abs(got["futures"].astype(int) - wanted["futures"])
-        assert apart.mean() < 5.0, name  # of 255, of noise, where what is sampled beside its place differs by 85
+        # of 255, of noise, where what is sampled beside its place differs by 85; signed files are TensorRT's, and OpenVINO
+        # makes less of them
+        assert apart.mean() < (5.0 if (name, precision) == ("openvino", "int8") else 1.0), name
         for past in states:
             state = past.removeprefix("past_")
             restored = got[state].astype(np.float32) * scales[f"{past}_scale"]
