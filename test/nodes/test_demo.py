@@ -15,7 +15,7 @@ from vidpred_ros.errors import VidpredError
 from vidpred_ros.evaluation.recording import load_recording
 from vidpred_ros.nodes.demo import run_demo_graph
 from vidpred_ros.nodes.graph import Graph
-from vidpred_ros.nodes.load import run_load
+from vidpred_ros.nodes.load import load_figures, record_load
 from vidpred_ros.preprocess import crop_and_resize
 from vidpred_ros.sources import open_source
 
@@ -76,7 +76,7 @@ def test_a_node_that_cannot_start_is_an_error_with_its_last_words(tmp_path: Path
 
 
 def test_the_load_test_measures_the_predictor() -> None:
-    figures = run_load((180, 320), 10.0, 2.0, "copy_last", None, 1)
+    figures = load_figures(record_load((180, 320), 10.0, 2.0, "copy_last", None, 1), (180, 320), 10.0)
     assert figures["camera"]["sent"] == 20
     windows = figures["windows"]
     assert 0 < windows["predicted"] <= windows["expected"] <= 13
@@ -86,7 +86,7 @@ def test_the_load_test_measures_the_predictor() -> None:
 
 
 def test_the_load_test_of_several_cameras_tells_them_apart() -> None:
-    figures = run_load((180, 320), 10.0, 2.0, "copy_last", None, 1, cameras=2)
+    figures = load_figures(record_load((180, 320), 10.0, 2.0, "copy_last", None, 1, cameras=2), (180, 320), 10.0)
     assert list(figures["cameras"]) == ["camera_1", "camera_2"] and figures["resident_mb"]["peak"] > 20
     for one in figures["cameras"].values():
         assert one["camera"]["sent"] == 20 and one["model"] == "copy_last"

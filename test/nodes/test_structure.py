@@ -298,8 +298,12 @@ def test_every_topic_of_a_structure_model_with_its_own_segmenter(graph: Graph, t
     graph.until(
         lambda: forecast() and stamps("step_1/image") & stamps("step_1/labels"), "frame and label map of one instant"
     )
-    newest = max(stamps("step_2/labels")) - 2 * PERIOD_NS
-    graph.until(lambda: max(stamp(message) for message in infos) >= newest, "the last forecast's particulars")
+
+    def newest() -> int:
+        """Source of the last forecast of which any map has come: its particulars follow."""
+        return max(max(stamps(f"step_{k}/{what}")) - k * PERIOD_NS for k in (1, 2) for what in ("labels", "labels_color"))
+
+    graph.until(lambda: max(stamp(message) for message in infos) >= newest(), "the last forecast's particulars")
     particulars = values(infos[-1].status[0])
     assert (particulars["model"], particulars["samples"]) == ("tiny_structure", "3")
     assert {"latency_ms/predict/segment", "latency_ms/predict/forecast", "latency_ms/total"} <= set(particulars)

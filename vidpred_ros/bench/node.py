@@ -18,7 +18,7 @@ def measure_node(
     seconds: float,
     progress: Callable[[float, float], None] = lambda done, total: None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The figures of ``nodes.load.run_load`` with ``stages`` beside them {stage: {median, p99}}, and the trace of every frame.
+    """The figures of ``nodes.load.load_figures`` with ``stages`` beside them {stage: {median, p99}}, and the trace of every frame.
 
     Raises VidpredError where ROS 2 is not there, or a node fails.
     """

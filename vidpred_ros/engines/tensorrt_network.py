@@ -42,7 +42,7 @@ class Network:
     """
 
     def __init__(self, plan: Path, library: Library) -> None:
-        self.library, self.plan = library, plan
+        self.lib, self.plan = library, plan
         self.inputs: dict[str, tuple[int, ...]] = {}
         self.outputs: dict[str, tuple[int, ...]] = {}
         self.dtypes: dict[str, np.dtype[Any]] = {}
@@ -68,7 +68,7 @@ class Network:
             raise
 
     def _read_ports(self) -> None:
-        trt = self.library.module
+        trt = self.lib.module
         bits = {trt.bfloat16: np.uint16, trt.fp8: np.uint8}
         for index in range(self._engine.num_io_tensors):
             name = self._engine.get_tensor_name(index)
@@ -98,7 +98,7 @@ class Network:
 
     def new_context(self) -> Any:
         """An execution context that computes in the memory that all share."""
-        strategy = self.library.module.ExecutionContextAllocationStrategy.USER_MANAGED
+        strategy = self.lib.module.ExecutionContextAllocationStrategy.USER_MANAGED
         context = self._engine.create_execution_context(strategy)
         if context is None:
             raise self.failure("cannot make an execution context")
@@ -106,7 +106,7 @@ class Network:
         return context
 
     def failure(self, what: str) -> EngineError:
-        return EngineError(f"{self.library} {what} ({self.plan.name}): {self._logger.last_errors()}")
+        return EngineError(f"{self.lib} {what} ({self.plan.name}): {self._logger.last_errors()}")
 
     def close(self) -> None:
         """Free all of it, last made first. What cannot be freed is logged: the rest still is."""

@@ -15,31 +15,6 @@ from vidpred_ros.nodes.demo import Progress, record_run
 from vidpred_ros.window import FrameWindow
 
 
-def run_load(
-    size: tuple[int, int],
-    rate: float,
-    seconds: float,
-    model: str,
-    engine: str | None,
-    steps: int,
-    progress: Progress = lambda done, total: None,
-    cameras: int = 1,
-) -> dict[str, Any]:
-    """A raw camera of ``size`` (height, width) at ``rate`` Hz into the predictor for ``seconds``; the figures.
-
-    A short synthetic drive is repeated from memory, so that rendering it costs next to nothing. Returns
-      camera: {size, rate_hz, sent, sent_rate_hz}, received, missed (frames that the predictor never saw),
-      windows: {expected, predicted, skipped_busy, lost}, rate_out_hz, resets: {reason: count},
-      latency_ms: {stage: {median, p99}} (stage "overhead": all but the engine's own stages), resident_mb: {now, peak},
-      cpu_percent of one core used by the predictor, model, engine, steps.
-    With ``cameras`` above 1, that many at a time and each in a process of its own: all but resident_mb, cpu_percent and steps
-    is in cameras: {name: figures}.
-    Raises VidpredError when a node cannot start or dies.
-    """
-    recording = record_load(size, rate, seconds, model, engine, steps, progress, cameras)
-    return load_figures(recording, size, rate)
-
-
 def record_load(
     size: tuple[int, int],
     rate: float,
@@ -50,7 +25,11 @@ def record_load(
     progress: Progress = lambda done, total: None,
     cameras: int = 1,
 ) -> Recording:
-    """The run of ``run_load`` as it was recorded, without pictures."""
+    """A raw camera of ``size`` (height, width) at ``rate`` Hz into the predictor for ``seconds``, without pictures.
+
+    A short synthetic drive is repeated from memory, so that rendering it costs next to nothing. With ``cameras`` above 1 that
+    many of them, on one engine. Raises VidpredError when a node cannot start or dies.
+    """
     height, width = size
     camera = {
         "source": f"synthetic:seed=1,seconds=2,rate={rate:g}",
@@ -66,7 +45,15 @@ def record_load(
 
 
 def load_figures(recording: Recording, size: tuple[int, int], rate: float) -> dict[str, Any]:
-    """What ``run_load`` returns, from the recording. Raises VidpredError if nothing was predicted."""
+    """The figures of a recording:
+
+      camera: {size, rate_hz, sent, sent_rate_hz}, received, missed (frames that the predictor never saw),
+      windows: {expected, predicted, skipped_busy, lost}, rate_out_hz, resets: {reason: count},
+      latency_ms: {stage: {median, p99}} (stage "overhead": all but the predictor's own stages), resident_mb: {now, peak},
+      cpu_percent of one core used by the predictor, model, engine, steps.
+    With several cameras all but resident_mb, cpu_percent and steps is in cameras: {name: figures}. Raises VidpredError if
+    nothing was predicted.
+    """
     summary = recording.summary
     shared = {name: summary[name] for name in ("resident_mb", "cpu_percent", "steps")}
     if "cameras" not in summary:
