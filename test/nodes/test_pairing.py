@@ -37,6 +37,16 @@ def test_a_label_map_far_from_every_frame_has_none() -> None:
     assert pairs.add_frame(200 * MS, "frame 1") == [Pair(None, "labels")]
 
 
+def test_of_two_frames_with_one_stamp_the_first_counts() -> None:
+    pairs = Pairing[object, str](tolerance_ns=50 * MS)  # pictures cannot be compared either
+    first, second, third = object(), object(), object()
+    assert pairs.add_frame(100 * MS, first) == []
+    assert pairs.add_frame(100 * MS, second) == []
+    assert pairs.add_labels(100 * MS, "labels") == [Pair(first, "labels")]
+    assert pairs.add_frame(200 * MS, third) == []
+    assert pairs.add_labels(150 * MS, "half-way") == [Pair(third, "half-way")]
+
+
 def test_label_maps_without_any_frames_are_given_up_in_the_end() -> None:
     pairs = pairing()
     given_up = [pair for k in range(20) for pair in pairs.add_labels(k * 100 * MS, f"labels {k}")]

@@ -24,7 +24,7 @@ class Pair(NamedTuple, Generic[Frame, Labels]):
 class Pairing(Generic[Frame, Labels]):
     """The nearest frame counts, no farther than ``tolerance_ns``. It is known once a frame came that is not earlier.
 
-    Stamps that go back (a bag that loops) forget what came before.
+    Stamps that go back (a bag that loops) forget what came before. Of frames of one stamp the first counts.
     """
 
     def __init__(self, tolerance_ns: int) -> None:
@@ -39,6 +39,8 @@ class Pairing(Generic[Frame, Labels]):
 
     def add_frame(self, stamp_ns: int, frame: Frame) -> list[Pair[Frame, Labels]]:
         """The pairs that this frame decides, in order of time."""
+        if self._frames and stamp_ns == self._frames[-1][0]:
+            return []
         if self._frames and stamp_ns < self._frames[-1][0]:
             self._frames.clear()
         self._frames.append((stamp_ns, frame))
@@ -58,6 +60,6 @@ class Pairing(Generic[Frame, Labels]):
         pairs = []
         while self._waiting and self._frames and self._frames[-1][0] >= self._waiting[0][0]:
             stamp_ns, labels = self._waiting.popleft()
-            distance, _, frame = min((abs(t - stamp_ns), -t, frame) for t, frame in self._frames)
-            pairs.append(Pair(frame if distance <= self._tolerance_ns else None, labels))
+            nearest_ns, frame = min(self._frames, key=lambda one: (abs(one[0] - stamp_ns), -one[0]))
+            pairs.append(Pair(frame if abs(nearest_ns - stamp_ns) <= self._tolerance_ns else None, labels))
         return pairs
