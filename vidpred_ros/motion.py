@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 class DisFlow:
     """Dense inverse search flow (Kroeger 2016, OpenCV's DIS, medium preset) refined down to the pixel.
 
-    Its finest scale is 0 (OpenCV's preset stops at 1), with 2 rounds of variational refinement: flow of every pixel.
-    Measured on kitti_residential_b and udacity_vehicles at 160x128, this gives what the flow of twice enlarged frames
-    gives (SSIM of the extrapolated frame within 0.002), in less time.
+    Its finest scale is 0 (OpenCV's preset stops at 1), with 2 rounds of variational refinement: flow of every pixel. So it does
+    without enlarged frames, which cost more time.
     """
 
     def __init__(self) -> None:
@@ -47,8 +46,7 @@ def carry_labels(labels: NDArray[np.uint8], flow: NDArray[np.float32], steps: in
     """The label map 1..steps frames later if the field of motion stays what it is: steps x H x W.
 
     Each pixel is followed back through the backward flow (HxWx2, pixels per frame), which is read anew wherever it has
-    got to; ``move_labels`` reads it once. So what comes nearer goes on to grow faster. Measured on kitti_residential_b
-    from its own label maps: mIoU at 5 steps .248 against .220.
+    got to; ``move_labels`` reads it once. So what comes nearer goes on to grow faster.
     """
     height, width = labels.shape
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
