@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from training.recipe import RECIPES
 from vidpred_ros.errors import ConfigError, ModelError
 from vidpred_ros.models import find_model
 
@@ -18,11 +19,16 @@ KEYS = frozenset({"recipe", "step", "networks", "released", "optimizers", "scale
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Write ``state`` beside ``path`` and move it into place, so that a killed run leaves the last good file."""
+    """Write ``state`` beside ``path`` and move it into place, so that a killed run leaves the last good file.
+
+    Raises ModelError when it cannot be written.
+    """
     part = path.with_suffix(f".{os.getpid()}.part")
     try:
         torch.save(state, part)
         part.replace(path)
+    except (OSError, RuntimeError) as error:  # torch raises the latter on a full disk
+        raise ModelError(f"{path} cannot be written ({error}): is its disk full? What was there before is whole") from None
     finally:
         part.unlink(missing_ok=True)
 
@@ -51,7 +57,12 @@ def initialise(network: nn.Module, text: str) -> list[str]:
         text = string.Template(text).substitute(os.environ)
     except KeyError as error:
         raise ConfigError(f"init: {text}: set the environment variable {error}") from None
-    weights = load(Path(text))["released"] if text.endswith(".pt") else load_file(find_model(text).verified_weights)
+    path = Path(text)
+    if path.suffix == ".pt" and not path.is_file():
+        recipe = path.parent.name
+        train = f"; train {recipe} first: python -m training.train {recipe}" if (RECIPES / f"{recipe}.yaml").is_file() else ""
+        raise ModelError(f"init: no checkpoint {text}{train}")
+    weights = load(path)["released"] if path.suffix == ".pt" else load_file(find_model(text).verified_weights)
     own = network.state_dict()
     wrong = [name for name, value in weights.items() if name not in own or own[name].shape != value.shape]
     if wrong:

@@ -32,7 +32,7 @@ from torch.utils.tensorboard import SummaryWriter
 from training.datasets.clips import ClipDataset
 from training.datasets.frames import Sequence, open_sequences
 from training.datasets.labels import open_labelled
-from training.datasets.load import Clips, make_clips, open_training
+from training.datasets.load import Clips, make_clips, needs_consecutive, open_training
 from training.recipe import Recipe, load_recipe
 from training.sway import fit_sway
 from training.trainer import Trainer
@@ -61,7 +61,7 @@ def load_data(recipe: Recipe) -> tuple[Clips, Validation]:
 def open_validation(recipe: Recipe) -> Validation:
     """What a recipe is validated on. Raises SourceError for a sequence that is too short for it."""
     if recipe.network.kind in LABEL_KINDS:
-        return hold_out(open_labelled(recipe.data.validate_on, "val"), recipe)
+        return hold_out(open_labelled(recipe.data.validate_on, "val", consecutive=needs_consecutive(recipe)), recipe)
     sequences = open_sequences(recipe.data.validate_on, recipe.data.size, "val", False)
     check_long_enough(sequences, recipe)
     return sequences
@@ -78,18 +78,26 @@ def batches(dataset: Clips, trainer: Trainer) -> Iterator[dict[str, Tensor]]:
 
 
 class Log:
-    """The chief's records: log.jsonl, TensorBoard's event file, and the smoothed losses."""
+    """The chief's records: log.jsonl, TensorBoard's event file, and the smoothed losses.
 
-    def __init__(self, out: Path) -> None:
-        self._lines = (out / "log.jsonl").open("a")
-        self._board = SummaryWriter(str(out))
+    Steps are updates that have been made. What a run that was killed recorded after its checkpoint, ``step``, is taken out,
+    and its time goes on.
+    """
+
+    def __init__(self, out: Path, step: int) -> None:
+        path = out / "log.jsonl"
+        lines = path.read_text().splitlines() if path.is_file() else []
+        records = [record for record in map(read_record, lines) if record and record["step"] <= step]
+        path.write_text("".join(json.dumps(record) + "\n" for record in records))
+        self._lines = path.open("a")
+        self._board = SummaryWriter(str(out), purge_step=step + 1)
         self.means: dict[str, float] = {}
-        self._start = time.monotonic()
+        self._start = time.monotonic() - (records[-1]["seconds"] if records else 0)
 
     def update(self, step: int, terms: dict[str, float], learning_rate: float, which: str) -> None:
         for name, value in terms.items():
             self.means[name] = self.means.get(name, value) + (value - self.means.get(name, value)) / SMOOTH
-            self._board.add_scalar(f"loss/{name}", value, step)
+            self._board.add_scalar(name if "/" in name else f"loss/{name}", value, step)
         self._board.add_scalar(f"lr/{which}", learning_rate, step)
 
     def validation(self, step: int, scores: dict[str, float], strips: dict[str, Any]) -> None:
@@ -106,6 +114,15 @@ class Log:
     def close(self) -> None:
         self._lines.close()
         self._board.close()
+
+
+def read_record(line: str) -> dict[str, Any] | None:
+    """A line of log.jsonl; None for one that was cut off."""
+    try:
+        record: dict[str, Any] = json.loads(line)
+    except ValueError:
+        return None
+    return record
 
 
 def run(recipe: Recipe, out: Path, name: str = "") -> Path:
@@ -154,13 +171,14 @@ def learn_and_log(trainer: Trainer, dataset: Clips, held_out: Validation) -> Non
     sizes = ", ".join(f"{n} {sum(p.numel() for p in net.parameters()) / 1e6:.1f} M" for n, net in trainer.networks.items())
     where = f"resumed at step {trainer.step}" if trainer.step else "from the start"
     console.print(f"{sizes} parameters, {len(dataset.choices)} sequences at their strides, {where}, on {trainer.device}")
-    log = Log(trainer.out)
+    log = Log(trainer.out, trainer.step)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.fields[loss]}"), console=console) as bar:
         task = bar.add_task(trainer.phase()[0], total=total, completed=trainer.step, loss="")
         for batch in batches(dataset, trainer):
             (phase, which), rate = trainer.phase(), trainer.learning_rate()
-            log.update(trainer.step, trainer.learn(batch), rate, which)
+            terms = trainer.learn(batch)
+            log.update(trainer.step, terms, rate, which)
             shown = " ".join(f"{key} {value:.3g}" for key, value in log.means.items())
             bar.update(task, advance=1, description=phase, loss=shown)
             done = trainer.step == total
@@ -169,7 +187,7 @@ def learn_and_log(trainer: Trainer, dataset: Clips, held_out: Validation) -> Non
                 log.validation(trainer.step, scores, strips)
                 print_scores(trainer.step, scores)
                 now = overall(scores)
-                if now is not None and (trainer.best is None or now < trainer.best):
+                if now is not None and trainer.of_last_phase and (trainer.best is None or now < trainer.best):
                     trainer.best = now
                     trainer.save("best.pt")
             if done or trainer.step % recipe.save_every == 0:
@@ -213,7 +231,9 @@ def main(
     except VidpredError as error:
         console.print(f"[red]error:[/red] {error}", soft_wrap=True)
         raise typer.Exit(2) from None
-    console.print(f"done: {last}  (release it: vidpred export {last} --out models/NAME --licence ...)")
+    best = last.with_name("best.pt")
+    chosen = best if best.is_file() else last
+    console.print(f"done: {last}  (release it: vidpred export {chosen} --out models/NAME --licence ...)", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ class Trainer:
         self.task = make_task(recipe, self.device)
         self.networks = self.task.networks
         self.fresh: list[str] = []  # parameters that ``init`` does not know
-        if recipe.init is not None:
+        if recipe.init is not None and not (out / "last.pt").exists():
             self.fresh = checkpoint.initialise(self.networks["generator"], recipe.init)
         for network in self.networks.values():
             channels_last(network)
@@ -55,7 +55,7 @@ class Trainer:
         self.ema = AveragedModel(generator, multi_avg_fn=average, use_buffers=True) if recipe.ema else None
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=recipe.precision == "fp16")
         self.step = 0
-        self.best: float | None = None  # validation score of best.pt, less is better (validate.overall); None: no validation yet
+        self.best: float | None = None  # validation score of best.pt, less is better (validate.overall); None: there is none yet
 
     @property
     def released(self) -> nn.Module:
@@ -71,6 +71,15 @@ class Trainer:
             return "discriminator", "discriminator"
         turn = (past - adversarial.warmup_steps) % (adversarial.updates + 1)
         return "adversarial", "generator" if turn == adversarial.updates else "discriminator"
+
+    @property
+    def of_last_phase(self) -> bool:
+        """Whether the generator has had an update of the recipe's last phase: best.pt is chosen among such weights alone.
+
+        A generator that has learnt alone may have less LPIPS than one against an adversary, and would stay the best.
+        """
+        adversarial = self.recipe.adversarial
+        return adversarial is None or self.step - self.recipe.steps - adversarial.warmup_steps > adversarial.updates
 
     def learning_rate(self) -> float:
         """The rate of the next update. The generator's follows ``schedule`` in each of its phases."""
@@ -89,7 +98,10 @@ class Trainer:
         return recipe.lr_end + (base - recipe.lr_end) * 0.5 * (1 + float(np.cos(np.pi * min(1.0, done))))
 
     def learn(self, batch: dict[str, Tensor]) -> dict[str, float]:
-        """One update of one network. Raises ModelError, before any weight moves, when a loss or gradient is not finite."""
+        """One update of one network; returns its losses by name, and of a discriminator its mean "logits/real" and "logits/fake".
+
+        Raises ModelError, before any weight moves, when a loss or gradient is not finite.
+        """
         recipe, (phase, which) = self.recipe, self.phase()
         rng = np.random.default_rng((recipe.seed, self.step, 1))
         # noise too depends on the step alone: a resumed run goes on exactly, and each process draws its own
@@ -122,9 +134,13 @@ class Trainer:
             clip_grads_with_norm_(network.parameters(), recipe.clip_norm, norm)
         self.scaler.step(optimizer)  # fp16: left out when a gradient overflowed
         self.scaler.update()
+        if self.scaler.is_enabled() and self.scaler.get_scale() < 1:  # halved at each update: no scale makes them finite
+            raise self.not_finite(terms, f"the gradient of the {which}, however it is scaled,")
         if self.ema is not None and which == "generator":
             self.ema.update_parameters(network)
         self.step += 1
+        if which == "discriminator":
+            terms |= {f"logits/{name}": float(value) for name, value in self.task.logits.items()}
         return terms
 
     def not_finite(self, terms: dict[str, float], what: str = "the loss") -> ModelError:
@@ -183,7 +199,8 @@ class Trainer:
             self.restart_average()
         if state["scaler"] and self.scaler.is_enabled():
             self.scaler.load_state_dict(state["scaler"])
-        self.step, self.best = state["step"], state["best"]
+        self.step = state["step"]
+        self.best = state["best"] if self.of_last_phase else None
         return changed
 
     def restart_average(self) -> None:

@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from helpers.disk import no_room
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from training import checkpoint
 from training.datasets.frames import Sequence
 from training.recipe import Recipe
-from training.train import batches, load_data, run
+from training.train import Log, batches, load_data, main, run
 from training.trainer import Trainer
 from training.validate import short_names
 from vidpred_ros.errors import ModelError, SourceError
@@ -100,7 +101,7 @@ def test_a_run_leaves_its_scores_curves_strips_and_best_checkpoint(tmp_path: Pat
     record = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
     assert record["step"] == 4 and 0 < record[f"{HELD_OUT} ssim@1"] <= 1
     events = EventAccumulator(str(tmp_path), size_guidance={"scalars": 0}).Reload()
-    assert [event.step for event in events.Scalars("loss/mae")] == [0, 1, 2, 3]
+    assert [event.step for event in events.Scalars("loss/mae")] == [1, 2, 3, 4]
     assert events.Scalars(f"lpips@1/{HELD_OUT}")[0].value == pytest.approx(record[f"{HELD_OUT} lpips@1"], rel=1e-5)
     strip = events.Images(HELD_OUT)[0]
     assert (strip.height, strip.width) == (2 * 32, 3 * 48)  # true above predicted: now, step 1, step 3
@@ -247,6 +248,55 @@ def test_a_gradient_that_is_not_finite_spoils_no_weight(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"step 0: the gradient of the generator is not finite \(mae [0-9.]+\); no checkpoint"):
         trainer.learn(next(batches(load_data(recipe())[0], trainer)))
     assert same(weights, dict(generator.named_parameters()))
+
+
+def test_gradients_that_no_scale_makes_finite_stop_a_run_in_half_precision(tmp_path: Path) -> None:
+    trainer = Trainer(recipe(**PLAIN, precision="fp16"), tmp_path)
+    generator = trainer.networks["generator"]
+    next(generator.parameters()).register_hook(lambda gradient: gradient * float("nan"))
+    weights = {k: v.clone() for k, v in generator.named_parameters()}
+    batch = next(batches(load_data(recipe(**PLAIN))[0], trainer))
+    with pytest.raises(ModelError, match="the gradient of the generator, however it is scaled, is not finite"):
+        for _ in range(30):
+            trainer.learn(batch)
+    assert same(weights, dict(generator.named_parameters()))
+
+
+def test_what_was_logged_after_the_checkpoint_is_not_logged_twice(tmp_path: Path) -> None:
+    def log(step: int, steps: range) -> list[dict[str, Any]]:
+        records = Log(tmp_path, step)
+        for now in steps:
+            records.update(now, {"mae": now}, 0.1, "generator")
+            records.validation(now, {}, {})
+        records.close()
+        return [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+
+    first = log(0, range(1, 5))
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write('{"step": 5, "sec')  # killed here
+    second = log(2, range(3, 6))
+    assert [record["step"] for record in second] == [1, 2, 3, 4, 5]
+    assert second[:2] == first[:2] and second[2]["seconds"] >= first[1]["seconds"]
+    events = EventAccumulator(str(tmp_path), size_guidance={"scalars": 0}).Reload()
+    assert [event.step for event in events.Scalars("loss/mae")] == [1, 2, 3, 4, 5]
+
+
+def test_the_checkpoint_that_is_offered_for_release_is_the_best(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(recipe(steps=1).model_dump(mode="json")))
+    main(str(path), None, tmp_path / "run")
+    assert f"vidpred export {tmp_path}/run/best.pt" in capsys.readouterr().err
+    path.write_text(yaml.safe_dump(recipe(steps=1, data=recipe().data.model_dump() | {"validate_on": []}).model_dump(mode="json")))
+    main(str(path), None, tmp_path / "other")
+    assert f"vidpred export {tmp_path}/other/last.pt" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path: Path) -> None:
+    trainer = Trainer(recipe(**PLAIN), tmp_path)
+    before = trainer.save().read_bytes()
+    with no_room(), pytest.raises(ModelError, match=r"last\.pt cannot be written .*: is its disk full\?"):
+        trainer.save()
+    assert [p.name for p in tmp_path.iterdir()] == ["last.pt"] and (tmp_path / "last.pt").read_bytes() == before
 
 
 def test_two_processes_do_what_one_does_with_all_their_windows(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ one of the generator; they are computed in float32. ``LOSSES`` has the pairs tha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -29,6 +31,12 @@ def bce_discriminator(real: Tensor, fake: Tensor) -> Tensor:
 def bce_generator(fake: Tensor) -> Tensor:
     """Mathieu 2016, section 3.2, one scale: L_bce(D(X, G(X)), 1)."""
     return _bce(fake, 1.0)
+
+
+def mean_logits(reals: Sequence[Tensor], fakes: Sequence[Tensor]) -> dict[str, Tensor]:
+    """What a discriminator thinks of true and of predicted futures, over all its scales: the log shows whether they part."""
+    pairs = {"real": reals, "fake": fakes}
+    return {name: torch.stack([each.detach().float().mean() for each in logits]).mean() for name, logits in pairs.items()}
 
 
 def _bce(logits: Tensor, label: float) -> Tensor:

@@ -20,6 +20,7 @@ class Task(Protocol):
     """
 
     networks: dict[str, nn.Module]
+    logits: dict[str, Tensor]  # of the discriminator's last batch, the mean of "real" and of "fake" futures; for the log
 
     def losses(
         self, which: str, batch: dict[str, Tensor], rng: np.random.Generator, adversarial: bool

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.datasets.boundaries import boundaries
-from training.losses.adversarial import bce_discriminator, bce_generator
+from training.losses.adversarial import bce_discriminator, bce_generator, mean_logits
 from training.losses.features import feature_matching
 from training.recipe import EdgesLoss, Recipe
 from vidpred_ros.networks import make_network
@@ -33,6 +33,7 @@ class EdgesTask:
         self.generator = cast(EdgeGenerator, make_network(recipe.network)).to(device)
         self.networks: dict[str, nn.Module] = {"generator": self.generator}
         self.weight = 0.0
+        self.logits: dict[str, Tensor] = {}
         if recipe.adversarial is not None:
             self.networks["discriminator"] = EdgeDiscriminator(self.classes, recipe.adversarial.width).to(device)
             self.weight = recipe.adversarial.weight
@@ -46,7 +47,9 @@ class EdgesTask:
             with torch.no_grad():
                 fake = self.generator(onehot)
             judge = self.networks["discriminator"]
-            return {"discriminator": bce_discriminator(judge(true, onehot)[-1], judge(fake, onehot)[-1])}
+            real, made = judge(true, onehot)[-1], judge(fake, onehot)[-1]
+            self.logits = mean_logits([real], [made])
+            return {"discriminator": bce_discriminator(real, made)}
         logits = self.generator.logits(onehot)
         losses = {}
         if self.loss.bce:

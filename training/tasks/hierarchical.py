@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from training.losses.adversarial import hinge_discriminator, hinge_generator
+from training.losses.adversarial import hinge_discriminator, hinge_generator, mean_logits
 from training.losses.perceptual import VggLoss, mae
 from training.recipe import HierarchicalLoss, Recipe
 from vidpred_ros.networks import make_network
@@ -25,6 +25,7 @@ class HierarchicalTask:
         self.networks: dict[str, nn.Module] = {"generator": make_network(recipe.network).to(device)}
         self.vgg = VggLoss().to(device) if recipe.loss.vgg else None
         self.weight = 0.0
+        self.logits: dict[str, Tensor] = {}
         if recipe.adversarial is not None:
             from vidpred_ros.networks.discriminator import Discriminator
 
@@ -40,8 +41,9 @@ class HierarchicalTask:
             with torch.no_grad():
                 fake = generator(window, flows, [1])
             judge = self.networks["discriminator"]
-            real = frames[:, WINDOW : WINDOW + 1]
-            return {"discriminator": hinge_discriminator(judge(real, window), judge(fake, window))}
+            real, fake = judge(frames[:, WINDOW : WINDOW + 1], window), judge(fake, window)
+            self.logits = mean_logits([real], [fake])
+            return {"discriminator": hinge_discriminator(real, fake)}
         steps = self.steps(rng)
         predicted = generator(window, flows, steps)
         losses = self.reconstruction(predicted, frames[:, [WINDOW - 1 + k for k in steps]], rng)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from training.losses.adversarial import bce_discriminator, bce_generator
+from training.losses.adversarial import bce_discriminator, bce_generator, mean_logits
 from training.losses.gradient import gdl, lp
 from training.recipe import MultiScaleLoss, Recipe
 from vidpred_ros.errors import ConfigError
@@ -27,6 +27,7 @@ class MultiScaleTask:
         self.generator = MultiScale(recipe.network).to(device)
         self.networks: dict[str, nn.Module] = {"generator": self.generator}
         self.weight = 0.0
+        self.logits: dict[str, Tensor] = {}
         if recipe.adversarial is not None:
             patch = recipe.data.patch
             size = recipe.data.size if patch is None else (patch, patch)
@@ -46,8 +47,10 @@ class MultiScaleTask:
                 fakes = self.judged(window, self.generator.pyramid(window))
             reals = self.judged(window, scaled_frames(future, self.config.scales))
             judge = self.networks["discriminator"]
-            logits = zip(judge(reals), judge(fakes), strict=True)
-            return {"discriminator": torch.stack([bce_discriminator(real, fake) for real, fake in logits]).sum()}
+            of_reals, of_fakes = judge(reals), judge(fakes)
+            self.logits = mean_logits(of_reals, of_fakes)
+            pairs = zip(of_reals, of_fakes, strict=True)
+            return {"discriminator": torch.stack([bce_discriminator(real, fake) for real, fake in pairs]).sum()}
         predicted = self.generator.pyramid(window)
         pairs = list(zip(predicted, scaled_frames(future, self.config.scales), strict=True))
         weights, losses = self.loss, {}

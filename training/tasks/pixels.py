@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from training.datasets.boundaries import boundaries
-from training.losses.adversarial import LOSSES
+from training.losses.adversarial import LOSSES, mean_logits
 from training.losses.features import feature_matching
 from training.losses.perceptual import VggLoss, mae
 from training.recipe import PixelsLoss, Recipe
@@ -45,6 +45,7 @@ class PixelsTask:
         self.vgg = VggLoss().to(device) if recipe.loss.vgg else None
         self.of_discriminator, self.of_generator = LOSSES[recipe.loss.gan]
         self.weight = 0.0
+        self.logits: dict[str, Tensor] = {}
         if recipe.adversarial is not None:
             judges = PixelDiscriminators(self.generator.channels, recipe.loss.scales, recipe.adversarial.width)
             self.networks["discriminator"] = judges.to(device)
@@ -132,6 +133,7 @@ class PixelsTask:
         made = torch.stack([*frames[:, :past].unbind(1), *(step.frame for step in steps)], dim=1)
         run, between = slice(last - VIDEO + 1, last + 1), flows[:, last - VIDEO + 2 : last + 1]
         pairs.append((judges.judge_video(frames[:, run], between), judges.judge_video(made[:, run], between)))
+        self.logits = mean_logits(*([a[-1] for pair in pairs for a in pair[which]] for which in (0, 1)))
         told, fooled, matched = [], [], []
         for true, fake in pairs:
             for a, b in zip(true, fake, strict=True):
