@@ -163,13 +163,19 @@ def list_models() -> list[ReleasedModel]:
     return [ReleasedModel(folder) for _, folder in sorted(found.items())]
 
 
-def find_model(name: str) -> ReleasedModel:
-    """A released model by its name or its folder. Raises ModelError with the names that there are."""
+def model_folder(name: str) -> Path | None:
+    """The folder that a name, or a folder, stands for; of one that is no model's, ``read_card`` says what it lacks."""
     for folder in (Path(name), *(place / name for place in model_folders())):
         if (folder / CARD).is_file():
-            return ReleasedModel(folder)
-    if Path(name).is_dir():
-        return ReleasedModel(Path(name))  # says what it lacks
+            return folder
+    return Path(name) if Path(name).is_dir() else None
+
+
+def find_model(name: str) -> ReleasedModel:
+    """A released model by its name or its folder. Raises ModelError with the names that there are."""
+    folder = model_folder(name)
+    if folder is not None:
+        return ReleasedModel(folder)
     known = sorted({card.parent.name for place in model_folders() for card in place.glob(f"*/{CARD}")})
     raise ModelError(
         f"no model {name!r}: neither a folder nor one of the released models ({', '.join(known) or 'none found'}), "

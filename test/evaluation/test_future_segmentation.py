@@ -1,8 +1,9 @@
 """The future-segmentation protocol: which frames are seen and which one is scored."""
 
+import cv2
 import numpy as np
 import pytest
-from helpers.labels import LABEL_SIZE, ColourSegmenter, Guesser, label_scene, write_label_drive
+from helpers.labels import LABEL_SIZE, SIZE, ColourSegmenter, Guesser, label_scene, write_label_drive
 
 from vidpred_ros.errors import ConfigError, SourceError
 from vidpred_ros.evaluation.future_segmentation import evaluate_future_segmentation, snippet_trials, snippets
@@ -66,5 +67,10 @@ def test_what_does_not_fit_is_said(source, tmp_path):
     bare = open_source(str(write_label_drive(tmp_path / "bare", 30, labelled=(3,))))
     with pytest.raises(SourceError, match="no snippet has a label map of its 20th frame"):
         evaluate_future_segmentation(snippets("bare", [bare])[0], lane(), tmp_path / "out", "x")
+    blank = write_label_drive(tmp_path / "blank", 30, labelled=())
+    cv2.imwrite(str(blank / "labels" / "019.png"), np.full(SIZE, 255, np.uint8))  # as of a test split
+    with pytest.raises(SourceError, match="no snippet has a label map of its 20th frame with a class in it"):
+        evaluate_future_segmentation(snippets("blank", [open_source(str(blank))])[0], lane(), tmp_path / "out", "x")
+    assert not (tmp_path / "out").exists()
     with pytest.raises(SourceError, match="no snippet of 20 frames"):
         snippets("short", [open_source(str(write_label_drive(tmp_path / "short", 6)))])

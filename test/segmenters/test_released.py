@@ -40,7 +40,7 @@ def test_what_is_refused(model: Path, tmp_path: Path) -> None:
     other = make_model(tmp_path, "tiny_structure", "structure")
     with pytest.raises(ModelError, match="tiny_structure is no segmenter but a structure network"):
         make_segmenter(str(other))
-    with pytest.raises(ModelError, match="no model 'nowhere'"):
+    with pytest.raises(ModelError, match="no segmenter 'nowhere'.*an .onnx file"):
         make_segmenter("nowhere")
 
 

@@ -17,7 +17,6 @@ from vidpred_ros.commands.common import (
     EngineOption,
     ModelOption,
     SourceArgument,
-    StepsOption,
     TopicOption,
     command_line,
     context_of,
@@ -36,7 +35,10 @@ def evaluate(
     source: SourceArgument,
     model: ModelOption = DEFAULT_MODEL,
     engine: EngineOption = None,
-    steps: StepsOption = 5,
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", "-k", min=1, help="future frames of each prediction", show_default="5; with --future-segmentation 6"),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="folder for the report")] = Path("out/evaluate"),
     topic: TopicOption = None,
     period: Annotated[
@@ -62,7 +64,9 @@ def evaluate(
     ] = ContextLabels.segmenter,
     future_segmentation: Annotated[
         bool,
-        typer.Option("--future-segmentation", help="the protocol of Luc 2017 on snippets of 30 frames (cityscapes:FOLDER, sequences)"),
+        typer.Option(
+            "--future-segmentation", help="the protocol of Luc 2017 on snippets of 30 frames (cityscapes:FOLDER: its val split; sequences)"
+        ),
     ] = False,
 ) -> None:
     """Replay SOURCE frame by frame, predict at every frame, and score against what then happened.
@@ -102,12 +106,14 @@ def evaluate(
     if future_segmentation and (period, topic) != (None, None):
         raise ConfigError("--future-segmentation has frames three apart, in snippets: leave --period and --topic out")
 
+    k = steps or (_protocol_steps(model) if future_segmentation else 5)
+
     def lane(name: str, period_s: float | None, draws: int) -> StructureLane:
         return open_lane(
             name,
             segmenter,
             engine,
-            steps,
+            k,
             samples=draws,
             period_s=period_s,
             context=context_of(context_labels),
@@ -137,7 +143,7 @@ def evaluate(
             from vidpred_ros.predictors import make_predictor
 
             drive = open_source(source, topic=topic)
-            predictor = opened.enter_context(closing(make_predictor(model, engine, steps)))
+            predictor = opened.enter_context(closing(make_predictor(model, engine, k)))
             predictor.period_s = period or predictor.period_s
             beside = lane(structure_model, predictor.period_s, 0) if structure else None
             if beside is not None:
@@ -155,3 +161,11 @@ def evaluate(
     frames = () if labels_only else ("forecast.mp4", "filmstrip.png")
     labels = ("labels.mp4", "labels.png") if "structure" in results else ()
     print_files(console, out, "metrics.json", *labels, *frames, "report.html")
+
+
+def _protocol_steps(model: str) -> int:
+    """The steps of the future-segmentation protocol, or as many of them as the model foretells."""
+    from vidpred_ros.evaluation.future_segmentation import STEPS
+    from vidpred_ros.predictors.structure import find_structure
+
+    return min(STEPS, find_structure(model).card.network.max_steps)

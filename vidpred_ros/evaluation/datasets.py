@@ -41,6 +41,10 @@ class DataSetSource:
         return hashlib.sha256(f"{frames} {self._maps.recording.source().fingerprint()}".encode()).hexdigest()
 
 
+#: The split that is scored unless "?split=" names another: Cityscapes keeps the labels of its test split to itself.
+SPLIT = {"cityscapes": "val"}
+
+
 def is_data_set(text: str) -> bool:
     """Whether a text names a data set ("caltech:FOLDER") and not a SOURCE."""
     name, colon, _ = text.partition(":")
@@ -48,7 +52,7 @@ def is_data_set(text: str) -> bool:
 
 
 def open_data_set(text: str) -> dict[str, Source]:
-    """Every recording of a data set's test split ("?split=" names another), by its name below the folder.
+    """Every recording of a data set's test split, of Cityscapes' val ("?split=" names another), by its name below the folder.
 
     Raises SourceError for data that are missing or partial, ConfigError for an unknown option.
     """
@@ -69,6 +73,6 @@ def open_sequence(text: str) -> Source:
 
 def _recordings(text: str) -> dict[str, Recording]:
     """The recordings of a data set by their names below the folder, found but not opened."""
-    recordings = find_recordings(text, "test")
+    recordings = find_recordings(text, SPLIT.get(text.partition(":")[0], "test"))
     above = Path(os.path.commonpath([str(Path(r.name).parent) for r in recordings]))
     return {Path(r.name).relative_to(above).as_posix(): r for r in recordings}

@@ -29,7 +29,7 @@ from vidpred_ros.window import Window
 SCORED, STRIDE, CONTEXT = 20, 3, 4
 #: Steps from the last frame seen to the one that is scored: short and mid term.
 TERMS = {"short": 1, "mid": 3}
-#: The longest prediction is frame 29 from frame 11.
+#: Frame 29 from frame 11: what is predicted unless somebody asks for less. Beyond the mid term nothing is scored.
 STEPS = 6
 SNIPPET = 30
 PROTOCOL = (
@@ -122,4 +122,4 @@ def snippet_trials(
                 found = True
                 yield trial
     if not found and only is None:
-        raise SourceError(f"{source.name}: no snippet has a label map of its {SCORED}th frame")
+        raise SourceError(f"{source.name}: no snippet has a label map of its {SCORED}th frame with a class in it")

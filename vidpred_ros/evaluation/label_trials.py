@@ -19,6 +19,7 @@ from vidpred_ros.predictors.base import LabelPredictor
 from vidpred_ros.predictors.label_baselines import CopyLabels, MovedLabels
 from vidpred_ros.preprocess import crop_and_resize, crop_and_resize_labels
 from vidpred_ros.segmenters import Segmenter
+from vidpred_ros.semantics import IGNORE
 from vidpred_ros.sources.base import Source, SourceFrame
 from vidpred_ros.window import Window
 
@@ -141,7 +142,7 @@ def label_replay(
     if index < 0:
         raise no_window(source, lane.predictor, context + steps)
     if not scored and only is None:
-        raise SourceError(f"{source.name}: no frame that is predicted has a label map to score against")
+        raise SourceError(f"{source.name}: no frame that is predicted has a label map to score against, with a class in it")
 
 
 def make_trial(
@@ -150,7 +151,7 @@ def make_trial(
     """The trial of C + K frames, None where there is nothing to score; ``scored``: the one step that counts, None: all."""
     length = lane.predictor.window_length
     past, future = seen[:length], seen[length:]
-    maps = tuple(one.labels(truth) if scored in (None, k) else None for k, one in enumerate(future, start=1))
+    maps = tuple(_truth(one, truth) if scored in (None, k) else None for k, one in enumerate(future, start=1))
     labels = tuple(_context(one, lane) for one in past)
     window = Window(
         tuple(one.stamp_ns for one in past),
@@ -166,6 +167,12 @@ def make_trial(
         return None
     images, segmented = tuple(one.image for one in future), tuple(one.segmented for one in future)
     return LabelTrial(index, window, labels, forecast, images, segmented, maps, latency, phase)
+
+
+def _truth(seen: Seen, origin: Origin) -> NDArray[np.uint8] | None:
+    """What can be scored against: a label map without a class, as of a test split whose labels are kept secret, is none."""
+    labels = seen.labels(origin)
+    return None if labels is None or (labels == IGNORE).all() else labels
 
 
 def _context(seen: Seen, lane: StructureLane) -> NDArray[np.uint8]:

@@ -16,11 +16,11 @@ from vidpred_ros.engines import open_engine
 from vidpred_ros.engines.base import Arrays
 from vidpred_ros.engines.choice import EngineLike
 from vidpred_ros.errors import ConfigError, ModelError
-from vidpred_ros.models import ReleasedModel, find_model
+from vidpred_ros.models import ReleasedModel
 from vidpred_ros.motion import carry_labels, move_labels
 from vidpred_ros.predictors.foretold_motion import ForetoldMotion
 from vidpred_ros.predictors.label_history import LabelHistory, Labels
-from vidpred_ros.predictors.structure import check_label_model, check_samples
+from vidpred_ros.predictors.structure import check_label_model, check_samples, find_structure
 from vidpred_ros.segmenters import Segmenter
 from vidpred_ros.window import Window
 
@@ -142,4 +142,4 @@ def make_long_future(
     model: str, segmenter: Segmenter, engine: EngineLike = None, samples: int = 1, seed: int = 0
 ) -> LongFuture:
     """A released structure model, by name or folder; see ``LongFuture``."""
-    return LongFuture(find_model(model), segmenter, engine, samples, seed)
+    return LongFuture(find_structure(model), segmenter, engine, samples, seed)

@@ -21,6 +21,7 @@ from vidpred_ros.models import ReleasedModel, find_model
 from vidpred_ros.motion import move_labels
 from vidpred_ros.predictors.base import check_steps
 from vidpred_ros.predictors.foretold_motion import ForetoldMotion
+from vidpred_ros.predictors.label_baselines import LABEL_BASELINES
 from vidpred_ros.predictors.label_history import LabelHistory, Labels, Past
 from vidpred_ros.segmenters import Segmenter
 from vidpred_ros.semantics import CLASS_NAMES, OCCUPANTS
@@ -164,6 +165,15 @@ class Structure:
         return Forecast(self.model_id, stamp, period, horizons, dict(self._clock), occupancy, results["samples"])
 
 
+def find_structure(name: str) -> ReleasedModel:
+    """A released model of label maps, by name or folder. Raises ModelError for what is none; a baseline has no model."""
+    if name in LABEL_BASELINES:
+        raise ModelError(f"{name} is a baseline and no model: `vidpred evaluate SOURCE --structure` scores it beside every structure model")
+    model = find_model(name)
+    check_label_model(model)
+    return model
+
+
 def check_label_model(model: ReleasedModel) -> None:
     """Raise ModelError for a model that does not predict label maps."""
     config = model.card.network
@@ -189,4 +199,4 @@ def make_structure(
     stream: bool = True,
 ) -> Structure:
     """A released structure model, by name or folder, on an engine (None: the best on this machine); see ``Structure``."""
-    return Structure(find_model(model), segmenter, engine, steps, samples, seed, stream)
+    return Structure(find_structure(model), segmenter, engine, steps, samples, seed, stream)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vidpred_ros.engines.choice import EngineLike
 from vidpred_ros.errors import ConfigError, ModelError
-from vidpred_ros.models import find_model
+from vidpred_ros.models import find_model, list_models, model_folder
 from vidpred_ros.segmenters.base import Segmenter
 
 __all__ = ["Segmenter", "make_segmenter"]
@@ -29,6 +29,12 @@ def make_segmenter(text: str, engine: EngineLike = None, class_table: Path | Non
         return OnnxSegmenter(Path(text), class_table, engine)
     from vidpred_ros.segmenters.released import Released
 
+    if model_folder(text) is None:
+        released = [model.id for model in list_models() if model.card.network.kind == "segmenter"]
+        raise ModelError(
+            f"no segmenter {text!r}: neither a folder nor one of the released ones ({', '.join(released) or 'none found'}), nor an "
+            ".onnx file, a network of your own"
+        )
     model = find_model(text)
     if model.card.network.kind != "segmenter":
         raise ModelError(f"model {model.id} is no segmenter but a {model.card.network.kind} network")
