@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from vidpred_ros.cli import app
 from vidpred_ros.commands.predict_labels import SHOT, STRIDE, Pixels, write_long_future, write_windows
-from vidpred_ros.errors import ConfigError, SourceError
+from vidpred_ros.errors import ConfigError, ModelError, SourceError
 from vidpred_ros.predictors.long_future import make_long_future
 from vidpred_ros.predictors.pixels import make_pixel_roll
 from vidpred_ros.predictors.structure import make_structure
@@ -110,6 +110,10 @@ def test_the_command(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert done.exit_code == 0 and "7 windows" in done.output and (tmp_path / "windows" / "forecast.mp4").exists()
     done = CliRunner().invoke(app, [*words, "-k", "31", "-o", str(tmp_path / "long")], catch_exceptions=False)
     assert done.exit_code == 0 and "Label maps only" in done.output and len(rows(tmp_path / "long")) == 62
+    done = CliRunner().invoke(app, [*words, "-k", "6", "-o", str(tmp_path / "more")], catch_exceptions=False)
+    assert done.exit_code == 0 and len(rows(tmp_path / "more")) == 12, "more than the model foretells at once is a long future"
+    with pytest.raises(ModelError, match="copy_last is a baseline"):
+        CliRunner().invoke(app, [*words, "--structure-model", "copy_last", "-o", str(tmp_path / "no")], catch_exceptions=False)
     for more in (["-k", "2", "--pixels", "x"], ["-k", "2", "--propagate", "rgb"]):
         with pytest.raises(ConfigError, match="are of long futures"):
             CliRunner().invoke(app, [*words, *more, "-o", str(tmp_path / "no")], catch_exceptions=False)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from vidpred_ros.segmenters import Segmenter
     from vidpred_ros.sources.base import Source
 
-#: With more steps than this, label futures are not those of every window but one long one.
+#: With more steps than this, or than the model foretells at once, label futures are not those of every window but one long one.
 LONG = 30
 
 
@@ -90,7 +90,7 @@ def predict(
     with the camera and all futures side by side. A folder that holds something already is left alone.
 
     With --structure, label maps: labels/WINDOW_step_K.png (Cityscapes train ids), index.csv and forecast.mp4 in colours. With
-    more than 30 --steps, or --at, one long future is drawn from the prior instead: labels/, index.csv, labels.mp4, and with a
+    more --steps than the model foretells at once (30 at most), or --at, one long future is drawn from the prior instead: labels/, index.csv, labels.mp4, and with a
     pixel generator rgb.mp4 and, where the weights of I3D are installed, shot-wise FVD over time against the drive's own
     shots (fvd.csv, fvd.png). It takes the same memory however long it is.
 
@@ -109,9 +109,10 @@ def predict(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"--out {out} is not an empty folder: delete it, or name another one")
     console = Console()
-    long = steps > LONG or at is not None
+    at_once = min(LONG, _steps_at_once(structure_model)) if structure else LONG
+    long = steps > at_once or at is not None
     if not (structure and long) and (pixels, edges, propagate, at) != (None, None, Propagate.labels, None):
-        raise ConfigError(f"--at, --pixels, --edges and --propagate are of long futures: add --structure and more than {LONG} --steps")
+        raise ConfigError(f"--at, --pixels, --edges and --propagate are of long futures: add --structure and more than {at_once} --steps")
     drive = open_source(source, topic=topic)
     if structure:
         from vidpred_ros.segmenters import make_segmenter
@@ -132,6 +133,13 @@ def predict(
         count = _write(chain([first], every), predictor, out)
     console.print(f"{count} windows of {drive.name}, {steps} futures each", highlight=False)
     print_files(console, out, "frames", "index.csv", "forecast.mp4")
+
+
+def _steps_at_once(model: str) -> int:
+    """How many steps a structure model foretells for a window."""
+    from vidpred_ros.predictors.structure import find_structure
+
+    return find_structure(model).card.network.max_steps
 
 
 def _predict_structure(
