@@ -68,7 +68,7 @@ def main(
     Example: python -m training.pixel_scores hvp_pixels_slim /data/cityscapes_aachen_4 --card
     """
     try:
-        opened, released = open_labelled(sequences, split), find_model(model)
+        opened, released = open_labelled(sequences, split, consecutive=True), find_model(model)
         check_frames(opened, "a pixel generator's frames are compared with them")
         entries: list[dict[str, Any]] = []
         with closing(make_pixel_roll(model, engine, edges)) as roll:

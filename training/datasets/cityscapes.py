@@ -1,6 +1,8 @@
 """Cityscapes sequences: leftImg8bit_sequence/SPLIT/CITY/CITY_SSSSSS_FFFFFF_leftImg8bit.png, snippets of 30 frames at 17 Hz.
 
 The 20th frame of a snippet is labelled: gtFine/SPLIT/CITY/CITY_SSSSSS_FFFFFF_gtFine_labelIds.png (or labelTrainIds).
+`vidpred label cityscapes:FOLDER` keeps a segmenter's label maps of all 30 frames beside these, under the frames' own names:
+labels_pseudo/SPLIT/CITY/CITY_SSSSSS_FFFFFF_leftImg8bit.png.
 In some cities one recording number SSSSSS holds many snippets, told apart by their frame numbers alone.
 """
 
@@ -14,10 +16,10 @@ from functools import partial
 from pathlib import Path
 
 from training.datasets.instances import InstanceIds
-from training.datasets.recording import ImageFiles, Recording, found_in, label_maps, some
+from training.datasets.recording import ImageFiles, LabelMaps, Recording, found_in, label_maps, some
 from vidpred_ros.errors import SourceError
 from vidpred_ros.semantics import CITYSCAPES, TRAIN_IDS
-from vidpred_ros.sources.labels import LabelFiles
+from vidpred_ros.sources.labels import PSEUDO, LabelFiles
 
 RATE_HZ = 17.0
 LENGTH = 30
@@ -30,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 def recordings(root: Path, split: str) -> list[Recording]:
-    """The snippets of a split, each with its label where gtFine is there.
+    """The snippets of a split, each with its label where gtFine is there, and a segmenter's where there are any.
 
     Training snippets that are missing are only warned of; the other splits must be complete. Raises SourceError for
     that, for another layout, and for a snippet with fewer than 30 frames.
@@ -53,7 +55,8 @@ def recordings(root: Path, split: str) -> list[Recording]:
         if split != "train":
             raise SourceError(f"{folder}: {len(snippets)} of {SNIPPETS[split]} snippets are there; unpack the archive again")
         log.warning("%s: training on %d of Cityscapes' %d snippets", folder, len(snippets), SNIPPETS[split])
-    return [_recording(root, files) for files in snippets]
+    made = {city.name: {f.name for f in (root / PSEUDO / split / city.name).glob("*.png")} for city in cities}
+    return [_recording(root, files, made[files[0].parent.name]) for files in snippets]
 
 
 def _snippets(city: Path) -> Iterator[list[Path]]:
@@ -74,18 +77,28 @@ def _snippets(city: Path) -> Iterator[list[Path]]:
         yield run
 
 
-def _recording(root: Path, files: list[Path]) -> Recording:
+def _recording(root: Path, files: list[Path], made: set[str]) -> Recording:
+    """``made``: the names of its city's label maps by a segmenter."""
     folder = files[0].parent
+    place = Path(folder.parent.name, folder.name)
     name = str(folder / files[0].name.removesuffix("_leftImg8bit.png"))
-    stem = files[LABELLED].name.removesuffix("leftImg8bit.png")
-    labels = root / "gtFine" / folder.parent.name / folder.name
-    maps = None
+    pseudo = tuple(root / PSEUDO / place / file.name for file in files)
+    found = tuple(file if file.name in made else None for file in pseudo)
+    every = label_maps(LabelFiles(found, TRAIN_IDS, "pseudo"), name, RATE_HZ) if any(found) else None
+    maps = _ground_truth(root / "gtFine" / place, files[LABELLED].name.removesuffix("leftImg8bit.png"), name)
+    maps = replace(maps, consecutive=every) if maps else every
+    return Recording(name, partial(ImageFiles, files, name, RATE_HZ), tuple(files), RATE_HZ, LENGTH, labels=maps, pseudo=pseudo)
+
+
+def _ground_truth(labels: Path, stem: str, name: str) -> LabelMaps | None:
+    """gtFine's label map and instances of the 20th frame, if they are there."""
     for kind, table in (("labelTrainIds", TRAIN_IDS), ("labelIds", CITYSCAPES)):
         label = labels / f"{stem}gtFine_{kind}.png"
-        if maps is None and label.is_file():
+        if label.is_file():
             paths = tuple(label if index == LABELLED else None for index in range(LENGTH))
-            maps = replace(label_maps(LabelFiles(paths, table, "labels"), name, RATE_HZ), instances=_instances(labels, stem, name))
-    return Recording(name, partial(ImageFiles, files, name, RATE_HZ), tuple(files), RATE_HZ, LENGTH, labels=maps)
+            maps = label_maps(LabelFiles(paths, table, "labels"), name, RATE_HZ)
+            return replace(maps, instances=_instances(labels, stem, name))
+    return None
 
 
 def _instances(labels: Path, stem: str, name: str) -> Recording | None:

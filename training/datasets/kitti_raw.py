@@ -3,7 +3,8 @@
 Split as in PredNet (Lotter 2017), which Shouno 2020 (section 4.1) follows: of the 61 drives of the categories city,
 residential and road one is validation, three are test and 57 are training. Its 41,000 training frames are those of
 image_03 alone ("?camera=image_03"); both colour cameras give twice as many. Drives of other categories (campus, person,
-calibration) may lie beside them and are left out. Label maps made by `vidpred label` lie in image_02/labels_pseudo/.
+calibration) may lie beside them and are left out. `vidpred label
+kitti_raw:FOLDER` keeps its label maps in image_02/labels_pseudo/.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from training.datasets.recording import (
     some,
 )
 from vidpred_ros.errors import SourceError
-from vidpred_ros.sources.labels import find_label_files
+from vidpred_ros.sources.labels import PSEUDO, find_label_files
 
 RATE_HZ = 10.0
 CAMERAS = ("image_02", "image_03")
@@ -90,7 +91,8 @@ def _recording(camera: Path) -> Recording:
     name = str(folder)
     labels = find_label_files(camera, {}, [f.stem for f in files])
     maps = label_maps(labels, name, RATE_HZ) if labels else None
-    return Recording(name, partial(ImageFiles, files, name, RATE_HZ), tuple(files), RATE_HZ, labels=maps)
+    pseudo = tuple(camera / PSEUDO / f"{f.stem}.png" for f in files)
+    return Recording(name, partial(ImageFiles, files, name, RATE_HZ), tuple(files), RATE_HZ, labels=maps, pseudo=pseudo)
 
 
 def split_of(drive: str) -> str | None:

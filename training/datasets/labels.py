@@ -1,7 +1,7 @@
 """Sequences with label maps, decoded once into the cache beside their frames: what the networks of label maps learn from.
 
     FOLDER                a sequence folder with labels/ or labels_pseudo/; with labels alone, for structure training
-    cityscapes:FOLDER     gtFine: the 20th frame of each snippet
+    cityscapes:FOLDER     gtFine: the 20th frame of each snippet; or all 30, in labels_pseudo/ (`vidpred label` makes them)
     kitti_raw:FOLDER      with image_02/labels_pseudo/ beside image_02/data/ (`vidpred label` makes them)
     synthetic:seed=1      every frame, exact
 """
@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets.frames import Stored, open_recordings
 from training.datasets.layouts import find_labelled
+from training.datasets.recording import LabelMaps, Recording
 from vidpred_ros.errors import SourceError
 from vidpred_ros.sources.labels import LabelKind
 
@@ -62,15 +64,18 @@ class Run:
         return self.sequence.rate_hz
 
 
-def open_labelled(texts: str | Iterable[str], split: str, instances: bool = False) -> list[LabelledSequence]:
+def open_labelled(
+    texts: str | Iterable[str], split: str, instances: bool = False, consecutive: bool = False
+) -> list[LabelledSequence]:
     """The labelled sequences of SOURCEs and data sets, decoded into the cache on first use, 256 rows high at most.
 
-    ``instances``: with those of the data that know them.
+    ``instances``: with those of the data that know them. ``consecutive``: of data whose ground truth is of single frames
+    (Cityscapes) the segmenter's label maps of frames in a row, all from one hand.
 
-    Raises ConfigError and SourceError as ``find_labelled`` does, and SourceError for what cannot be decoded and for label
-    maps that are not as large as their frames.
+    Raises ConfigError and SourceError as ``find_labelled`` does, and SourceError for what cannot be decoded, for label maps
+    that are not as large as their frames, and when consecutive ones are asked for and there are none.
     """
-    found = [pair for text in ([texts] if isinstance(texts, str) else texts) for pair in find_labelled(text, split)]
+    found = [pair for text in ([texts] if isinstance(texts, str) else texts) for pair in _find(text, split, consecutive)]
     wanted = [(frames, labels.recording, labels.instances if instances else None) for frames, labels in found]
     opened = iter(open_recordings([r for recordings in wanted for r in recordings if r], None))
     sequences = []
@@ -86,3 +91,17 @@ def open_labelled(texts: str | Iterable[str], split: str, instances: bool = Fals
         there = np.array(labels.there)
         sequences.append(LabelledSequence(name, maps.rate_hz, images, maps.frames, there, labels.kind, key, things))
     return sequences
+
+
+def _find(text: str, split: str, consecutive: bool) -> list[tuple[Recording | None, LabelMaps]]:
+    """``find_labelled``, with the label maps of frames in a row if these are wanted."""
+    found = find_labelled(text, split)
+    if not consecutive:
+        return found
+    found = [(frames, labels.consecutive or labels) for frames, labels in found]
+    if not any(here and after for _, labels in found for here, after in pairwise(labels.there)):
+        raise SourceError(
+            f"{text} has label maps of single frames, and a forecast is learnt from frames in a row; "
+            f"make them with a segmenter: vidpred label {text.partition('?')[0]}"
+        )
+    return found

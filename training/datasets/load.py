@@ -19,8 +19,13 @@ def open_training(recipe: Recipe) -> Sequences:
     """The training sequences, decoded into the cache on first use. Raises what their readers raise."""
     data = recipe.data
     if recipe.network.kind in LABEL_KINDS:
-        return open_labelled(data.train, "train", recipe.needs_instances)
+        return open_labelled(data.train, "train", recipe.needs_instances, needs_consecutive(recipe))
     return open_sequences(data.train, data.size, "train", data.crop != (1.0, 1.0))
+
+
+def needs_consecutive(recipe: Recipe) -> bool:
+    """Whether the network learns from label maps of frames in a row, not of single frames."""
+    return recipe.context + recipe.futures > 1
 
 
 def make_clips(sequences: Sequences, recipe: Recipe, length: int) -> Clips:

@@ -32,6 +32,7 @@ class Recording:
     expected: int | None = None  # frames that it must have; None: as many as there are
     options: str = ""  # what else decides which frames are read: a bag's topic
     labels: LabelMaps | None = None
+    pseudo: tuple[Path, ...] = ()  # where `vidpred label` keeps the label map of each of ``files``, made or not; none: nowhere
 
     def fingerprint(self) -> str:
         """Hash of the files' paths, sizes and times of change: tells whether the cache is of these files, without reading them.
@@ -58,6 +59,7 @@ class LabelMaps:
     there: tuple[bool, ...]  # which frames have one; the maps of the others are 255 all over
     kind: LabelKind
     instances: Recording | None = None  # which pixels belong to one thing, where the data knows (instances.py)
+    consecutive: LabelMaps | None = None  # a segmenter's, of frames in a row, where the ground truth is of single frames
 
 
 class ImageFiles:

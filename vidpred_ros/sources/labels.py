@@ -16,7 +16,8 @@ from vidpred_ros.semantics import IGNORE, TRAIN_IDS, ClassTable, make_class_tabl
 from vidpred_ros.sources.base import LabelKind
 
 #: Folders of label maps beside frames/, the better one first.
-FOLDERS: dict[str, LabelKind] = {"labels": "labels", "labels_pseudo": "pseudo"}
+PSEUDO = "labels_pseudo"
+FOLDERS: dict[str, LabelKind] = {"labels": "labels", PSEUDO: "pseudo"}
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,24 @@ def test_the_20th_frame_of_cityscapes(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [(run.first, len(run)) for run in snippet.runs()] == [(19, 1)]
 
 
+def test_a_forecast_is_learnt_from_a_segmenters_label_maps_of_cityscapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cityscapes, "SNIPPETS", {"train": 1, "val": 1, "test": 1})
+    names = [f"aachen_000000_{i:06d}_leftImg8bit" for i in range(30)]
+    write_images(tmp_path / "leftImg8bit_sequence" / "train" / "aachen", [f"{name}.png" for name in names])
+    write_maps(tmp_path / "gtFine" / "train" / "aachen", {"aachen_000000_000019_gtFine_labelIds": 24})
+    with pytest.raises(SourceError, match=r"label maps of single frames, .*: vidpred label cityscapes:\S+$"):
+        open_labelled(f"cityscapes:{tmp_path}?split=train", "train", consecutive=True)
+    write_maps(tmp_path / "labels_pseudo" / "train" / "aachen", {name: i % 19 for i, name in enumerate(names) if i != 7})
+    (every,) = open_labelled(f"cityscapes:{tmp_path}", "train", consecutive=True)
+    assert ids(every) == [IGNORE if i == 7 else i % 19 for i in range(30)] and every.kind == "pseudo"
+    assert [(run.first, len(run)) for run in every.runs()] == [(0, 7), (8, 22)]
+    (truth,) = open_labelled(f"cityscapes:{tmp_path}", "train")
+    assert truth.kind == "labels" and ids(truth)[19] == PERSON and truth.labelled.sum() == 1 and truth.key != every.key
+    (tmp_path / "gtFine").rename(tmp_path / "elsewhere")
+    (alone,) = open_labelled(f"cityscapes:{tmp_path}", "train")
+    assert alone.kind == "pseudo" and ids(alone) == ids(every)
+
+
 def test_a_synthetic_drive_knows_its_labels_exactly() -> None:
     text = "synthetic:seed=4,seconds=0.5,rate=4,width=64,height=48"
     (drive,) = open_labelled(text, "train")
