@@ -132,6 +132,7 @@ def test_what_it_does_not_know_is_left_alone(vidpred, network: Thirds, drive: Pa
     code, text = vidpred("label", drive, "--out", full)
     assert code == 2 and "is not an empty folder" in text
     (drive / "labels_pseudo").mkdir()
+    cv2.imwrite(str(drive / "labels_pseudo" / "shot0.png"), np.zeros((32, 64), np.uint8))
     code, text = vidpred("label", drive, "--out", drive)
     assert code == 2 and "holds label maps of unknown origin" in text and network.calls == 0
 
