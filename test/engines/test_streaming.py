@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from helpers.models import SIZE, export_here, make_model
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidpred_ros.engines import GraphSpec, open_engine
-from vidpred_ros.engines.streaming import HostStream
+from vidpred_ros.engines import GraphSpec, open_engine, open_file
+from vidpred_ros.engines.precision import retype
+from vidpred_ros.engines.streaming import HostStream, states_alone
 from vidpred_ros.models import ReleasedModel
 
 CAMERAS, DELAYS = 3, {"near": 1, "middle": 2, "far": 4}
@@ -23,13 +25,14 @@ CAMERAS, DELAYS = 3, {"near": 1, "middle": 2, "far": 4}
 class Recorder:
     """An engine whose every state is the number that its camera was given; it notes what came back."""
 
-    def __init__(self) -> None:
+    def __init__(self, *wanted: str) -> None:
         self.metadata = {"vidpred.delays": json.dumps(DELAYS)}
-        self.inputs = {f"past_{name}": (CAMERAS, 2) for name in DELAYS}
+        self.inputs = {f"past_{name}": (CAMERAS, 2) for name in wanted}
         self.dtypes = {port: np.dtype(np.float32) for port in self.inputs}
 
     def infer(self, arrays: Mapping[str, np.ndarray], into: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        self.seen = {name: arrays[f"past_{name}"][:, 0].copy() for name in DELAYS}
+        assert arrays.keys() == {"number", *self.inputs}
+        self.seen = {port.removeprefix("past_"): arrays[port][:, 0].copy() for port in self.inputs}
         for array in into.values():
             array[:] = arrays["number"][:, None]
         return {"futures": arrays["number"] + 1, **into}
@@ -41,7 +44,7 @@ passes = st.lists(st.tuples(st.lists(st.booleans(), min_size=CAMERAS, max_size=C
 @given(passes)
 def test_each_state_comes_back_after_its_delay(script: list[tuple[list[bool], int]]) -> None:
     """Cameras come and go and are cleared (number >= 0; CAMERAS: all of them) as a script says."""
-    engine = Recorder()
+    engine = Recorder(*DELAYS)
     stream = HostStream(engine)  # type: ignore[arg-type] - it needs no more of an engine
     lists: list[list[int]] = [[] for _ in range(CAMERAS)]
     for number, (present, cleared) in enumerate(script, start=1):
@@ -56,6 +59,17 @@ def test_each_state_comes_back_after_its_delay(script: list[tuple[list[bool], in
             for name, delay in DELAYS.items():
                 assert engine.seen[name][camera] == (past[-delay] if len(past) >= delay else 0)
             past.append(number)
+
+
+@given(st.lists(st.booleans(), max_size=30))
+def test_frames_without_a_forecast_leave_the_same_states(script: list[bool]) -> None:
+    """As a script says, a frame is pushed or taken in by an engine that has no use for the oldest states."""
+    whole, short = Recorder(*DELAYS), Recorder("near", "middle")
+    stream = HostStream(whole, short)  # type: ignore[arg-type] - it needs no more of an engine
+    for number, pushed in enumerate(script, start=1):
+        (stream.push if pushed else stream.advance)({"number": np.full(CAMERAS, number, np.float32)})
+        for name, seen in (whole if pushed else short).seen.items():
+            assert (seen == max(0, number - DELAYS[name])).all()
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +101,40 @@ def test_a_batch_of_cameras_says_what_each_alone_says(model: ReleasedModel, engi
             assert apart.max() <= 1 and apart.mean() < 0.01
     single.close()
     batch.close()
+
+
+NO_FLOW = {"head": "pixels", "motion_prior": "none", "sway": False}
+PARTS = [("openvino", "fp32", {}), ("openvino", "bf16", NO_FLOW), ("openvino", "int8", {}), ("onnxruntime", "fp32", NO_FLOW), ("onnxruntime", "int8", {})]
+
+
+@pytest.mark.parametrize(("name", "precision", "settings"), PARTS)
+def test_the_part_of_a_graph_that_makes_its_states(tmp_path: Path, name: str, precision: str, settings: dict[str, Any]) -> None:
+    """A stream with a forecast of each fourth frame has the same ones as a stream that makes all."""
+    file = export_here(ReleasedModel(make_model(tmp_path, "part", **settings)), GraphSpec(steps=2))
+    whole = onnx.load(file)
+    if precision == "int8":
+        ranges = {node.input[1]: 4.0 for node in whole.graph.node if node.op_type == "Conv" and "head" not in node.input[1]}
+        whole, file = retype(whole, "uint8", ranges), tmp_path / "int8.onnx"
+        onnx.save(whole, file)
+    part, engine = onnx.ModelProto.FromString(states_alone(file)), open_file(name, file, precision)
+    onnx.checker.check_model(part)
+    assert [port.name for port in part.graph.output] == [port.name for port in whole.graph.output if port.name != "futures"]
+    unused = {port.name for port in whole.graph.input} - {port.name for port in part.graph.input}
+    assert unused == {f"past_state_{level}_2" for level in range(4)}, "the last lateral blocks are not there"
+    assert part.ByteSize() < 0.7 * whole.ByteSize()
+
+    random, every, some = np.random.default_rng(4), engine.stream(), engine.stream()
+    for number in range(16):
+        arrays = {"frames": random.integers(0, 256, (2, *SIZE, 3), np.uint8)}
+        if "flows" in engine.inputs:
+            arrays["flows"] = random.normal(0, 2, (2, *SIZE, 2)).astype(np.float32)
+        futures = every.push(arrays)["futures"].astype(int)
+        if number % 4 < 3:
+            some.advance(arrays)
+        else:
+            apart = np.abs(some.push(arrays)["futures"] - futures)
+            assert apart.max() <= (1 if precision == "fp32" else 8) and apart.mean() < 0.01
+    engine.close()
 
 
 def test_states_are_written_where_they_stay(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from helpers.models import SIZE, make_model
 
 from vidpred_ros.errors import ConfigError, ModelError
-from vidpred_ros.predictors import make_predictor
+from vidpred_ros.predictors import Hierarchical, make_predictor
 from vidpred_ros.sources.synthetic import SyntheticDrive
 from vidpred_ros.window import FrameWindow, Window
 
@@ -60,6 +60,24 @@ def test_a_reset_forgets_the_frames_before_it(model: Path) -> None:
     for window in second:
         again = Window(window.stamps_ns, window.frames, window.epoch + 1, window.sequence + 50, window.period_ns)
         assert np.array_equal(used.predict(again).horizons[0].frame, fresh.predict(window).horizons[0].frame)
+
+
+def test_a_forecast_is_made_of_the_newest_frame_alone(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All else that is new, or that came before the window was full, is taken in by the shorter pass."""
+    predictor = make_predictor(str(model), "onnxruntime", 2)
+    assert isinstance(predictor, Hierarchical) and predictor._stream is not None
+    passes: list[str] = []
+    for name, method in (("push", predictor._stream.push), ("advance", predictor._stream.advance)):
+        monkeypatch.setattr(predictor._stream, name, lambda inputs, name=name, method=method: passes.append(name) or method(inputs))
+    seen = windows(12)
+    for index, missed in ((0, 7), (1, 0), (4, 2), (11, 6)):
+        passes.clear()
+        predictor.predict(seen[index])
+        assert passes == ["advance"] * missed + ["push"]
+    passes.clear()
+    again = Window(seen[0].stamps_ns[:3], seen[0].frames[:3], 1, 90, PERIOD)
+    predictor.follow(again)
+    assert passes == ["advance"] * 3
 
 
 def test_a_window_may_be_predicted_on_twice_and_out_of_order(model: Path) -> None:

@@ -11,20 +11,28 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from vidpred_ros.engines.base import Arrays, as_numpy, check_inputs
-from vidpred_ros.engines.streaming import HostStream
+from vidpred_ros.engines.streaming import HostStream, states_alone
 from vidpred_ros.errors import EngineError
 
 DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8, "tensor(int8)": np.int8}
 
 
 class OnnxruntimeEngine:
-    """Runs an exported file in the precision that it is written in. ``shapes`` fix inputs by name that the file leaves open."""
+    """Runs an exported file in the precision that it is written in.
+
+    ``shapes`` fix inputs by name that the file leaves open. Not to give ``forecasts`` is to make a streaming graph's states alone.
+    """
 
     name = "onnxruntime"
 
-    def __init__(self, path: Path, precision: str = "fp32", shapes: Mapping[str, tuple[int, ...]] = {}) -> None:
+    def __init__(
+        self, path: Path, precision: str = "fp32", shapes: Mapping[str, tuple[int, ...]] = {}, forecasts: bool = True
+    ) -> None:
+        self._path = path
+        self._short: OnnxruntimeEngine | None = None
         try:
-            self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+            model = str(path) if forecasts else states_alone(path)
+            self._session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
         except Exception as error:  # noqa: BLE001 - the library has its own kinds for a damaged file
             raise EngineError(f"{path} is no usable ONNX file ({error}); delete it and it is made again") from None
         self.precision = precision
@@ -51,7 +59,9 @@ class OnnxruntimeEngine:
         return dict(zip(self.outputs, binding.copy_outputs_to_cpu(), strict=True)) | dict(into or {})
 
     def stream(self) -> HostStream:
-        return HostStream(self)
+        if self._short is None:
+            self._short = OnnxruntimeEngine(self._path, self.precision, forecasts=False)
+        return HostStream(self, self._short)
 
     def close(self) -> None:
-        self._session = None
+        self._session = self._short = None

@@ -12,7 +12,7 @@ import openvino
 from numpy.typing import NDArray
 
 from vidpred_ros.engines.base import Arrays, as_numpy, bf16_is_native, check_inputs
-from vidpred_ros.engines.streaming import HostStream, delays_of
+from vidpred_ros.engines.streaming import HostStream, delays_of, states_alone
 from vidpred_ros.errors import EngineError
 
 log = logging.getLogger(__name__)
@@ -24,17 +24,19 @@ BF16 = openvino.Type.bf16
 class OpenvinoEngine:
     """Runs an exported file. Outputs are copies, unless ``into`` says where they go: then they are written there at once.
 
-    ``shapes`` fix inputs by name that the file leaves open.
+    ``shapes`` fix inputs by name that the file leaves open. Not to give ``forecasts`` is to make a streaming graph's states alone.
     """
 
     name = "openvino"
 
-    def __init__(self, path: Path, precision: str, shapes: Mapping[str, tuple[int, ...]] = {}) -> None:
+    def __init__(self, path: Path, precision: str, shapes: Mapping[str, tuple[int, ...]] = {}, forecasts: bool = True) -> None:
+        self._path = path
+        self._short: OpenvinoEngine | None = None
         floats = ("bf16" if bf16_is_native() else "fp32") if precision == "int8" else precision  # what is not int8
         hints = {"INFERENCE_PRECISION_HINT": HINTS[floats], "PERFORMANCE_HINT": "LATENCY"}
         try:
             core = openvino.Core()
-            model = core.read_model(path)
+            model = core.read_model(path if forecasts else states_alone(path))
             if shapes:
                 model.reshape({name: list(shape) for name, shape in shapes.items()})
             info = model.rt_info["framework"] if "framework" in model.rt_info else {}  # noqa: SIM401 - RTMap has no get
@@ -79,10 +81,12 @@ class OpenvinoEngine:
             self._request.set_output_tensor(i, self._own[name])
 
     def stream(self) -> HostStream:
-        return HostStream(self)
+        if self._short is None:
+            self._short = OpenvinoEngine(self._path, self.precision, forecasts=False)
+        return HostStream(self, self._short)
 
     def close(self) -> None:
-        self._request = None
+        self._request = self._short = None
         self._own = {}
 
 
@@ -102,9 +106,10 @@ def _keep_states_as_they_are(model: openvino.Model, states: list[str]) -> openvi
     """The same with states in bfloat16, as the network leaves them: else each is converted to float and back for every frame."""
     if not states:
         return model
-    ports = openvino.preprocess.PrePostProcessor(model)
+    ports, taken = openvino.preprocess.PrePostProcessor(model), {port.any_name for port in model.inputs}
     for name in states:
         if name.startswith("state") and model.output(name).element_type == openvino.Type.f32:  # those of convolutions
-            ports.input(f"past_{name}").tensor().set_element_type(BF16)
             ports.output(name).tensor().set_element_type(BF16)
+            if f"past_{name}" in taken:
+                ports.input(f"past_{name}").tensor().set_element_type(BF16)
     return ports.build()

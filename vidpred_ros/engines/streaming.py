@@ -2,15 +2,20 @@
 
 Each state has a ring of slots, one more than its largest delay: pass t reads the slot that pass t - delay wrote and writes slot
 t itself, so nothing is copied. What a slot holds is the engine's own business (bfloat16 as uint16, for one).
+
+A frame on which no forecast is wanted costs less: its states need the bottom-up blocks and two lateral ones of three, and neither
+the top-down blocks nor the head. That part is cut out of the exported graph, so that the states are the same.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from vidpred_ros.engines.base import Arrays, Engine
@@ -27,6 +32,10 @@ class Stream(Protocol):
         """
         ...
 
+    def advance(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """``push`` for the states alone: of a frame on which no forecast is wanted."""
+        ...
+
     def clear(self, camera: int | None = None) -> None:
         """Forget all frames (of one camera). The zeros that stand in for them are gone from the states after 8 frames."""
         ...
@@ -38,11 +47,32 @@ def delays_of(metadata: Mapping[str, str]) -> dict[str, int]:
     return delays
 
 
-class HostStream:
-    """States in the computer's memory, for engines that run there."""
+def states_alone(path: Path) -> bytes:
+    """The part of an exported streaming graph that makes its states, as ONNX: no forecast, and no input that only that needs."""
+    proto = onnx.load(path)
+    graph, wanted = proto.graph, set(delays_of({entry.key: entry.value for entry in proto.metadata_props}))
+    outputs, nodes = [port for port in graph.output if port.name in wanted], []
+    for node in reversed(graph.node):
+        if wanted.intersection(node.output):
+            wanted.update(node.input)
+            nodes.append(node)
+    inputs, constants = ([one for one in field if one.name in wanted] for field in (graph.input, graph.initializer))
+    del graph.node[:], graph.output[:], graph.input[:], graph.initializer[:]
+    graph.node.extend(reversed(nodes))
+    graph.output.extend(outputs)
+    graph.input.extend(inputs)
+    graph.initializer.extend(constants)
+    return proto.SerializeToString()
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine, self._delays = engine, delays_of(engine.metadata)
+
+class HostStream:
+    """States in the computer's memory, for engines that run there.
+
+    ``short``: an engine of the graph's ``states_alone``, with states of the same types; None: whole passes serve for those too.
+    """
+
+    def __init__(self, engine: Engine, short: Engine | None = None) -> None:
+        self._engine, self._short, self._delays = engine, short or engine, delays_of(engine.metadata)
         self._slots = max(self._delays.values()) + 1
         ports = {name: f"past_{name}" for name in self._delays}
         self._rings = {
@@ -51,14 +81,21 @@ class HostStream:
         self._pass = 0
 
     def push(self, arrays: Mapping[str, NDArray[Any]], present: NDArray[np.bool_] | None = None) -> Arrays:
-        past = {f"past_{name}": ring[(self._pass - self._delays[name]) % self._slots] for name, ring in self._rings.items()}
-        into = {name: ring[self._pass % self._slots] for name, ring in self._rings.items()}
-        results = self._engine.infer({**arrays, **past}, into)
+        results = self._infer(self._engine, arrays)
         if present is not None:
             for camera in np.flatnonzero(~present):
                 self._move_along(int(camera))
         self._pass += 1
-        return {name: array for name, array in results.items() if name not in into}
+        return {name: array for name, array in results.items() if name not in self._rings}
+
+    def advance(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        self._infer(self._short, arrays)
+        self._pass += 1
+
+    def _infer(self, engine: Engine, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
+        past = {f"past_{name}": ring[(self._pass - self._delays[name]) % self._slots] for name, ring in self._rings.items()}
+        into = {name: ring[self._pass % self._slots] for name, ring in self._rings.items()}
+        return engine.infer({**arrays, **{port: array for port, array in past.items() if port in engine.inputs}}, into)
 
     def _move_along(self, camera: int) -> None:
         """What pass t - 1 left stands where pass t's would: for this camera there was no pass."""

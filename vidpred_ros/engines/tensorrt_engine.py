@@ -46,20 +46,24 @@ def open_tensorrt(path: Path, name: str, precision: str, progress: Progress | No
     )
     metadata = {entry.key: entry.value for entry in model.metadata_props}
 
-    def load() -> TensorrtEngine:
-        plan = plans.ensure(
-            cache_folder(), f"{path.stem}-{name}", key, metadata, lambda part: build(path, part, library, progress), progress
-        )
-        try:
-            return TensorrtEngine(plan.path, plan.metadata, library, precision)
-        except UnreadablePlan as error:
-            plans.discard(plan, str(error))
-            raise
+    built: list[Path] = []
 
+    def build_now(part: Path) -> None:
+        build(path, part, library, progress)
+        built.append(part)
+
+    def ready() -> plans.Plan:
+        return plans.ensure(cache_folder(), f"{path.stem}-{name}", key, metadata, build_now, progress)
+
+    plan = ready()
     try:
-        return load()
-    except UnreadablePlan:
-        return load()  # built anew
+        return TensorrtEngine(plan.path, plan.metadata, library, precision)
+    except UnreadablePlan as error:
+        if built:  # another one, minutes later, would be like it
+            raise
+        plans.discard(plan, str(error))
+    plan = ready()
+    return TensorrtEngine(plan.path, plan.metadata, library, precision)
 
 
 def _shape_text(port: onnx.ValueInfoProto) -> str:
@@ -76,14 +80,17 @@ class TensorrtEngine:
         self._network = Network(plan, library)
         self.inputs, self.outputs, self.dtypes = self._network.inputs, self._network.outputs, self._network.dtypes
         self._step: Step | None = None
+        self._spare: TensorrtStream | None = None
         self._closed = False
         self._lock = threading.Lock()
-        if not delays_of(metadata):  # now, and not when the first frame waits for it
-            try:
+        try:  # now, while another engine can take this one's place if the GPU lacks memory
+            if delays_of(metadata):
+                self._spare = self._new_stream()
+            else:
                 self._step = self._network.step({})
-            except BaseException:
-                self.close()
-                raise
+        except BaseException:
+            self.close()
+            raise
 
     def infer(self, arrays: Mapping[str, NDArray[Any]], into: Mapping[str, NDArray[Any]] | None = None) -> Arrays:
         """Run once; the outputs named in ``into`` are written there. Raises EngineError for a missing, extra or ill-shaped
@@ -96,12 +103,15 @@ class TensorrtEngine:
 
     def stream(self) -> TensorrtStream:
         """A stream of frames, with no frame so far. Raises EngineError for a graph that does not stream."""
-        delays = delays_of(self.metadata)
-        if not delays:
+        if not delays_of(self.metadata):
             raise EngineError(f"{self._network.plan.name} does not stream")
         with self._lock:
             self._check({}, {})
-            return TensorrtStream(self._network, delays, self._lock, self._check)
+            stream, self._spare = self._spare or self._new_stream(), None
+            return stream
+
+    def _new_stream(self) -> TensorrtStream:
+        return TensorrtStream(self._network, delays_of(self.metadata), self._lock, self._check)
 
     def _check(self, arrays: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]]) -> None:
         wrong = "it is closed" if self._closed else check_inputs(shapes, self.dtypes, arrays)
@@ -112,7 +122,7 @@ class TensorrtEngine:
         with self._lock:
             self._closed = True
             self._network.close()
-            self._step = None
+            self._step = self._spare = None
 
 
 class TensorrtStream:
@@ -158,6 +168,10 @@ class TensorrtStream:
                     self._move_along(int(camera))
             self._pass += 1
             return results
+
+    def advance(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """A whole pass: on a GPU it takes less than the optical flow of the frame."""
+        self.push(arrays)
 
     def _move_along(self, camera: int) -> None:
         """What earlier passes left stands one slot further on: for this camera there was no pass."""

@@ -1,8 +1,8 @@
 """The hierarchical residual predictor (Shouno 2020) on an inference engine: windows in, Forecasts out.
 
 The tree form streams: each new frame costs one pass, and what earlier frames left behind comes from short histories.
-Frames that came in while a pass was running are made up for by a pass each; a window that has no frame in common with the
-last costs eight, unless ``follow`` saw its frames as they came.
+Frames that came in while a pass was running are made up for, each with a pass that makes no forecast (a third as long, or less); of a
+window that has no frame in common with the last these are seven, unless ``follow`` saw its frames as they came.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Hierarchical:
     def follow(self, window: Window) -> None:
         fresh = self._flows.update(window)
         if self._stream is not None:
-            self._streamed(window, fresh)
+            self._make_up(window, fresh, 0)
 
     def _whole(self, window: Window) -> NDArray[np.uint8]:
         inputs: Arrays = {"frames": np.stack(window.frames)}
@@ -65,14 +65,23 @@ class Hierarchical:
 
     def _streamed(self, window: Window, fresh: int) -> NDArray[np.uint8]:
         assert self._stream is not None
+        self._make_up(window, fresh, 1)
+        return self._stream.push(self._frame_inputs(window, 0))["futures"]
+
+    def _make_up(self, window: Window, fresh: int, left: int) -> None:
+        """Take in the ``fresh`` newest frames but the ``left`` newest, without a forecast."""
+        assert self._stream is not None
         if fresh == len(window.frames):  # nothing joins this window to the last one
             self._stream.clear()
-        for age in range(fresh - 1, -1, -1):
-            inputs: Arrays = {"frames": np.stack(frame_pair(window, age))}
-            if self._flows.measured:
-                inputs["flows"] = np.stack(self._flows.newest(2, age))
-            futures = self._stream.push(inputs)["futures"]
-        return futures
+        for age in range(fresh - 1, left - 1, -1):
+            self._stream.advance(self._frame_inputs(window, age))
+
+    def _frame_inputs(self, window: Window, age: int) -> Arrays:
+        """What a stream takes of the frame that has ``age`` newer ones."""
+        inputs: Arrays = {"frames": np.stack(frame_pair(window, age))}
+        if self._flows.measured:
+            inputs["flows"] = np.stack(self._flows.newest(2, age))
+        return inputs
 
     def close(self) -> None:
         self._engine.close()
