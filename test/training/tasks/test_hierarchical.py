@@ -52,8 +52,9 @@ def test_the_three_phases_are_the_papers(tmp_path: Path) -> None:
     fixed = [("discriminator", 1e-4)] * 3
     both = [("discriminator", 1e-4)] * 8 + [("generator", 2e-5)]
     assert updates == alone + fixed + both + both
-    judged = [{"discriminator"}] * 8 + [{"mae", "adversarial"}]
-    assert losses == [{"mae"}] * 2 + [{"discriminator"}] * 3 + judged + judged
+    judge = {"discriminator", "logits/real", "logits/fake"}
+    judged = [judge] * 8 + [{"mae", "adversarial"}]
+    assert losses == [{"mae"}] * 2 + [judge] * 3 + judged + judged
     for optimizer in trainer.optimizers.values():
         assert type(optimizer) is torch.optim.Adam and optimizer.param_groups[0]["betas"] == (0.0, 0.9)
 
@@ -71,6 +72,8 @@ def test_losses_are_equations_1_to_4() -> None:
     hinge = np.maximum(0, 1 - of_real).mean() + np.maximum(0, 1 + of_fake).mean()
     assert float(losses["discriminator"]) == pytest.approx(hinge, rel=1e-5)
     assert float(losses["adversarial"]) == pytest.approx(-3 * of_fake.mean(), rel=1e-5)
+    logged = {name: float(value) for name, value in task.logits.items()}
+    assert logged == pytest.approx({"real": of_real.mean(), "fake": of_fake.mean()}, rel=1e-4)
     assert float(losses["mae"]) == pytest.approx(7 * np.abs((fake - real).numpy()).mean(), rel=1e-5)
 
 
