@@ -5,11 +5,15 @@ Exit codes: 0 done; 1 a check failed; 2 the input or the machine does not allow 
 
 from __future__ import annotations
 
+import inspect
 import sys
+from collections.abc import Callable
+from typing import NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer.core import TyperCommand
 
 from vidpred_ros.commands.bench import bench
 from vidpred_ros.commands.build import build
@@ -23,6 +27,27 @@ from vidpred_ros.commands.predict import predict
 from vidpred_ros.commands.table import table
 from vidpred_ros.errors import VidpredError
 
+
+
+class Command(TyperCommand):
+    """A command that quotes a value which is none: of what is wrong with it, Typer says only what it should be."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            found = getattr(error.__cause__, "errors", list)()  # pydantic's, which tell the value
+            if found and repr(found[0]["input"]) not in error.message:
+                error.message = f"{found[0]['input']!r}: {error.message[:1].lower()}{error.message[1:]}"
+            raise
+
+
+def help_of(command: Callable[..., None]) -> str:
+    """The docstring with the lines of each paragraph joined, for a terminal of any width."""
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    return "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
+
+
 app = typer.Typer(
     help="See what a car's camera will see next: predict, score and show future frames.",
     no_args_is_help=True,
@@ -32,7 +57,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (demo, evaluate, table, predict, label, bench, models, export, build, doctor):
-    app.command()(command)
+    app.command(cls=Command, help=help_of(command))(command)
 
 
 def main() -> None:
@@ -40,12 +65,16 @@ def main() -> None:
     try:
         app()
     except VidpredError as error:
-        Console(stderr=True).print(
-            f"[bold red]vidpred:[/] {escape(str(error))}", soft_wrap=True, highlight=False
-        )
-        sys.exit(2)
+        _refuse(str(error))
+    except OSError as error:  # of a disk that is full, a file that may not be read
+        _refuse(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _refuse(why: str) -> NoReturn:
+    Console(stderr=True).print(f"[bold red]vidpred:[/] {escape(why)}", soft_wrap=True, highlight=False)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

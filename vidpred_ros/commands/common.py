@@ -1,10 +1,14 @@
-"""What several commands show: progress over frames and the table of scores."""
+"""What several commands share: the folder that they write into, progress over frames, the table of scores."""
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+import tempfile
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +25,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+
+from vidpred_ros.errors import ConfigError
 
 DEFAULT_MODEL = "hrp_tree_w25"
 DEFAULT_SEGMENTER = "segmenter_lite0"
@@ -72,6 +78,62 @@ def context_of(choice: ContextLabels) -> Literal["source", "segmenter"]:
     return "source" if choice is ContextLabels.source else "segmenter"
 
 
+#: What `evaluate` and `demo` write; METRICS tells the folder of an earlier run from one that is none of ours.
+METRICS = "metrics.json"
+REPORT_FILES = (METRICS, "scores.csv", "label_scores.csv", "report.html", "filmstrip.png", "forecast.mp4", "labels.png", "labels.mp4")
+#: Where these files are written until all of them are there.
+PART = ".part"
+
+
+def check_out(path: Path, option: str = "--out") -> None:
+    """Raise ConfigError where ``path`` is no folder that can be written to, nor can become one. Leaves nothing behind."""
+    _unmake(_make(path, option))
+
+
+@contextmanager
+def report_folder(out: Path, beside: Collection[str] = ()) -> Iterator[Path]:
+    """A folder for REPORT_FILES. Once all is done, they take the place of those in ``out``; after an error nothing there has changed.
+
+    ``beside``: names of what else a command keeps in ``out``. Raises ConfigError, at once, where ``out`` cannot be written
+    to, or holds something and no report.
+    """
+    held = set(os.listdir(out)) if out.is_dir() else set()
+    if METRICS not in held and held - {*REPORT_FILES, *beside, PART}:
+        raise ConfigError(f"--out {out} holds something, and no report of an earlier run: name another folder")
+    part = out / PART
+    shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
+    made = _make(part, "--out")
+    try:
+        yield part
+        for name in REPORT_FILES:
+            (out / name).unlink(missing_ok=True)
+        for file in part.iterdir():
+            file.rename(out / file.name)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        _unmake(made)
+
+
+def _make(folder: Path, option: str) -> list[Path]:
+    """Make a folder that can be written to; those that were not there are returned, innermost first."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return missing
+    except OSError as error:
+        _unmake(missing)
+        at = folder.parent if folder.name == PART else folder
+        raise ConfigError(f"{option} {at}: nothing can be written there ({error.strerror}); name another folder") from None
+
+
+def _unmake(folders: Iterable[Path]) -> None:
+    """Remove those of the folders that are empty, innermost first."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
+
+
 def frames_bar(console: Console) -> Progress:
     """A progress bar that counts frames, with the time that is gone and that is left."""
     return Progress(
@@ -109,7 +171,7 @@ def print_scores(console: Console, results: Mapping[str, Any]) -> None:
     short = {"predictor": "ours", "copy_last": "copy", "optical_flow": "flow"}
     methods = [name for name, one in results["horizons"][0]["methods"].items() if one["ssim"] is not None]
     console.print(
-        f"\n[bold]{results['model']}[/] on {results['source']}, {results['protocol']['windows']} windows",
+        f"\n[bold]{results['model']}[/] on {results['source']}, {results['protocol']['windows']} windows, PSNR in dB",
         highlight=False,
     )
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)

@@ -23,6 +23,7 @@ from vidpred_ros.commands.common import (
     print_files,
     print_label_scores,
     print_scores,
+    report_folder,
     watch,
 )
 from vidpred_ros.errors import ConfigError
@@ -73,7 +74,8 @@ def evaluate(
 
     Writes metrics.json, scores.csv, report.html, filmstrip.png and forecast.mp4 into --out. No frame is lost however
     slow the model is, and a camera faster than the model is scored at every phase of its stride. Copying the last frame
-    and optical flow are scored on the same windows.
+    and optical flow are scored on the same windows. The files of an earlier report in --out are replaced, all of them, once
+    the new ones are there; a folder that holds something else is left alone.
 
     With --structure, or a structure model as --model, label maps are predicted and scored too (mIoU of all classes and of
     those that move): against those that SOURCE carries, else against the segmenter's own. That adds label_scores.csv,
@@ -121,6 +123,7 @@ def evaluate(
         )
 
     with ExitStack() as opened:
+        folder = opened.enter_context(report_folder(out))
         if future_segmentation:
             from vidpred_ros.evaluation.entries import find_sequences
             from vidpred_ros.evaluation.future_segmentation import evaluate_future_segmentation, snippets
@@ -130,14 +133,14 @@ def evaluate(
                 console.print(f"[yellow]left out:[/] {name}: {why}", highlight=False, soft_wrap=True)
             alone = opened.enter_context(closing(lane(model, None, samples)))
             progress = watch(console, len(found), "evaluating")
-            results = evaluate_future_segmentation(found, alone, out, command_line(), progress)
+            results = evaluate_future_segmentation(found, alone, folder, command_line(), progress)
         elif labels_only:
             from vidpred_ros.evaluation.label_results import evaluate_structure
 
             drive = open_source(source, topic=topic)
             alone = opened.enter_context(closing(lane(model, period, samples)))
             progress = watch(console, len(drive) * phases(drive, alone.predictor.period_s), "evaluating")
-            results = evaluate_structure(drive, alone, out, command_line(), progress)
+            results = evaluate_structure(drive, alone, folder, command_line(), progress)
         else:
             from vidpred_ros.evaluation.run import evaluate as run
             from vidpred_ros.predictors import make_predictor
@@ -149,7 +152,7 @@ def evaluate(
             if beside is not None:
                 opened.enter_context(closing(beside))
             progress = watch(console, len(drive) * phases(drive, predictor.period_s), "evaluating")
-            results = run(drive, predictor, out, command_line(), progress, samples, seed, beside, perceptual)
+            results = run(drive, predictor, folder, command_line(), progress, samples, seed, beside, perceptual)
             ours = results["horizons"][0]["methods"]["predictor"]
             if ours["ssim"] is not None:
                 print_scores(console, results)

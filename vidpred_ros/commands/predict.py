@@ -27,6 +27,7 @@ from vidpred_ros.commands.common import (
     StepsOption,
     StructureModelOption,
     TopicOption,
+    check_out,
     frames_bar,
     print_files,
     watch,
@@ -106,7 +107,8 @@ def predict(
     from vidpred_ros.predictors import make_predictor
     from vidpred_ros.sources import open_source
 
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    check_out(out)
+    if out.exists() and any(out.iterdir()):
         raise ConfigError(f"--out {out} is not an empty folder: delete it, or name another one")
     console = Console()
     at_once = min(LONG, _steps_at_once(structure_model)) if structure else LONG
