@@ -82,6 +82,7 @@ def test_a_step_gives_the_networks_own_bits(gpu: FakeCuda, tmp_path: Path, name:
 def test_a_stream_keeps_its_states_on_the_gpu(gpu: FakeCuda, tmp_path: Path, name: str) -> None:
     path = small_file(tmp_path / "small.onnx")
     engine = open_tensorrt(path, name, "fp32")
+    assert engine.captured
     stream, reference = engine.stream(), HostStream(OnnxruntimeEngine(path))
     for frame in range(20):
         if frame == 13:
@@ -166,6 +167,7 @@ def test_a_network_that_cannot_be_captured_runs_without_a_graph(
     plan = tmp_path / "small.plan"
     plan.write_bytes(MAGIC + b"0" + path.read_bytes())
     engine = TensorrtEngine(plan, METADATA, find_library("tensorrt_rtx"), "fp32")
+    assert not engine.captured
     stream, reference = engine.stream(), HostStream(OnnxruntimeEngine(path))
     for frame in range(7):
         expected = reference.push(inputs_of(frame))["futures"]

@@ -49,7 +49,8 @@ def test_a_pass_that_cannot_be_recorded_runs_without_a_graph(
 
     monkeypatch.setattr(torch_engine, "RecordedPass", refuse)
     with caplog.at_level(logging.WARNING):
-        assert TorchEngine(model, SPEC)._record({}) is None
+        engine = TorchEngine(model, SPEC)
+        assert engine._record({}) is None and not engine.captured
     assert "without a CUDA graph, which is slower: operation not permitted" in caplog.text
 
 
@@ -57,7 +58,8 @@ def test_a_pass_that_cannot_be_recorded_runs_without_a_graph(
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_a_recorded_pass_gives_what_the_eager_one_gives(model: ReleasedModel, inputs: Arrays, precision: str) -> None:
     engine = TorchEngine(model, SPEC, precision)
-    assert engine._recorded is not None
+    assert engine.captured
+    assert TorchEngine(model, SPEC, on_gpu=False).device.type == "cpu"
     for scale in (1.0, 0.5):
         arrays = {name: (array * scale).astype(array.dtype) for name, array in inputs.items()}
         with torch.inference_mode():

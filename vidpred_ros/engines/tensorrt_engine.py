@@ -91,6 +91,8 @@ class TensorrtEngine:
         except BaseException:
             self.close()
             raise
+        steps = self._spare.steps if self._spare else [self._step] if self._step else []
+        self.captured = all(step.captured for step in steps)  # as CUDA graphs
 
     def infer(self, arrays: Mapping[str, NDArray[Any]], into: Mapping[str, NDArray[Any]] | None = None) -> Arrays:
         """Run once; the outputs named in ``into`` are written there. Raises EngineError for a missing, extra or ill-shaped
@@ -138,7 +140,7 @@ class TensorrtStream:
         self._slots = max(delays.values()) + 1
         self._cameras = next(network.inputs[f"past_{name}"][0] for name in delays)
         self._rings = {name: [self._slot(name) for _ in range(self._slots)] for name in delays}
-        self._steps = [network.step(self._addresses(number)) for number in range(self._slots)]
+        self.steps = [network.step(self._addresses(number)) for number in range(self._slots)]
         states = {f"past_{name}" for name in delays}
         self._inputs = {name: shape for name, shape in network.inputs.items() if name not in states}
         self._pass = 0
@@ -162,7 +164,7 @@ class TensorrtStream:
         """
         with self._lock:
             self._check(arrays, self._inputs)
-            results = self._steps[self._pass % self._slots].run(arrays)
+            results = self.steps[self._pass % self._slots].run(arrays)
             if present is not None:
                 for camera in np.flatnonzero(~present):
                     self._move_along(int(camera))

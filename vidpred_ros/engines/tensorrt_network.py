@@ -152,6 +152,11 @@ class Step:
         network.stream.synchronize()
         self._graph = self._capture()
 
+    @property
+    def captured(self) -> bool:
+        """Whether it runs as a CUDA graph."""
+        return self._graph is not None
+
     def _enqueue(self) -> None:
         stream, network = self._network.stream, self._network
         for name in self.inputs:

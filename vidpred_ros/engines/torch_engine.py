@@ -26,12 +26,12 @@ HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 class TorchEngine:
     """The same graph as the exported one, batch norms folded. ``precision`` None: fp16 on a GPU, else fp32; a half one by autocast,
-    with float32 at the ports."""
+    with float32 at the ports. ``on_gpu`` False: on the CPU though there is a GPU."""
 
     name = "torch"
 
-    def __init__(self, model: ReleasedModel, spec: GraphSpec, precision: str | None = None) -> None:
-        on_gpu = torch.cuda.is_available()
+    def __init__(self, model: ReleasedModel, spec: GraphSpec, precision: str | None = None, on_gpu: bool = True) -> None:
+        on_gpu = on_gpu and torch.cuda.is_available()
         self.device = torch.device("cuda" if on_gpu else "cpu")
         self.precision = precision or ("fp16" if on_gpu else "fp32")
         self._graph: Any = make_graph(model, spec).to(self.device)
@@ -40,6 +40,7 @@ class TorchEngine:
         with torch.inference_mode():
             results = self._run([zero.to(self.device) for zero in zeros.values()])
             self._recorded = self._record(zeros) if on_gpu else None
+        self.captured = self._recorded is not None  # as a CUDA graph
         self.outputs = {name: tuple(result.shape) for name, result in results.items()}
         ports = [*zeros.items(), *results.items()]
         self.dtypes = {name: torch.empty(0, dtype=tensor.dtype).numpy().dtype for name, tensor in ports}
