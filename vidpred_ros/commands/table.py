@@ -74,7 +74,7 @@ def table(
     code is 1. With Ray, models and data lie under the same paths on every machine.
 
     Structure models have a table of label maps: mIoU of all classes and of those that move, with copied labels, labels moved
-    by optical flow and the segmenter's own mIoU as the ceiling.
+    by optical flow and the segmenter on the true future frame.
 
     Examples:
 

@@ -42,8 +42,8 @@ def label_markdown(table: Table, cards: Mapping[str, ModelCard]) -> str:
     windows = sum(next(r for (_, s), r in table.results.items() if s == name)["protocol"]["windows"] for name in table.sequences)
     intro = (
         f"Means over {count} sequence{'s' * (count > 1)} ({windows} windows). t+k is k frames ahead; *moving* is the mean over the "
-        "classes that move by themselves; *kept* is mIoU in per cent of the ceiling, which is the segmenter on the true future "
-        "frame. **Bold** is the best of the column, the ceiling aside."
+        "classes that move by themselves; *kept* is mIoU in per cent of that of the segmenter on the true "
+        "future frame. **Bold** is the best of the column, the segmenter aside."
     )
     metrics = (*LABEL_METRICS, KEPT)
     head = ["Method", *(f"{TITLES[m]} t+{k}" for m in metrics for k in table.steps)]
@@ -180,7 +180,7 @@ def _write_csv(table: Table, path: Path) -> None:
 
 
 def _write_plots(table: Table, out: Path) -> None:
-    """Means over the sequences by horizon, a line for each row; the ceiling dashed."""
+    """Means over the sequences by horizon, a line for each row; the segmenter dashed."""
     styles = row_styles(table.rows)
     styles[CEILING] = {"color": "#15803d", "linestyle": "--", "zorder": 2}
     with matplotlib.rc_context(STYLE):
