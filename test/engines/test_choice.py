@@ -71,11 +71,29 @@ def test_an_engine_that_is_named_and_cannot_run_is_refused_with_the_reason(machi
         choose("tensorrt")
     with pytest.raises(EngineError, match="'tensorrt_rtx' is not installed: pip install tensorrt-rtx cuda-bindings"):
         choose("tensorrt_rtx")
+    machine(ORIN, "openvino")
+    with pytest.raises(EngineError, match=r"'tensorrt_rtx' is not installed: pip install tensorrt-rtx \"cuda-bindings==12\.\*\" \("):
+        choose("tensorrt_rtx")
+    with pytest.raises(EngineError, match=r"'tensorrt' is not installed: pip install tensorrt-cu12 \"cuda-bindings==12\.\*\" \("):
+        choose("tensorrt")
+    with pytest.raises(EngineError, match="'onnxruntime' is not installed: pip install onnxruntime "):
+        choose("onnxruntime")
+    machine(ORIN, "tensorrt", "openvino")
+    with pytest.raises(EngineError, match=r"cannot run here: the Python package cuda-bindings is not .*: pip install \"cuda-bindings==12\.\*\""):
+        choose("tensorrt")
     with pytest.raises(EngineError, match="unknown engine 'cuda'; known: tensorrt, tensorrt_rtx, "):
         choose("cuda")
     machine(NO_GPU, "tensorrt")
     with pytest.raises(EngineError, match="no inference engine is installed: pip install openvino"):
         choose(None)
+
+
+def test_a_jetson_has_tensorrt_from_jetpack(machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "nv_tegra_release").write_text("# R36 (release)")
+    monkeypatch.setattr(choice, "JETPACK", tmp_path / "nv_tegra_release")
+    machine(ORIN, "openvino")
+    with pytest.raises(EngineError, match=r"is not installed: it comes with JetPack .*apt.*--system-site-packages; pip install \"cuda-bind"):
+        choose("tensorrt")
 
 
 def test_one_that_fails_gives_way_to_the_next_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from vidpred_ros.engines.base import ENGINES, Engine, Progress
 from vidpred_ros.errors import EngineError, VidpredError
 
-#: Modules of the engines that need a GPU, any of which will do, and what to install.
+#: Modules of the engines that need a GPU, any of which will do, and the packages that `pip` knows.
 GPU_ENGINES = {
     "tensorrt": (("tensorrt", "tensorrt_bindings"), "tensorrt cuda-bindings"),
     "tensorrt_rtx": (("tensorrt_rtx", "tensorrt_rtx_bindings"), "tensorrt-rtx cuda-bindings"),
@@ -31,6 +31,8 @@ PRECISIONS = {
     "openvino": ("fp32", "bf16", "int8"),
     "onnxruntime": ("fp32", "int8"),
 }
+#: Of NVIDIA's own system on a Jetson.
+JETPACK = Path("/etc/nv_tegra_release")
 #: Ada, Hopper and newer; Orin has 8.7.
 FP8_CAPABILITY = (8, 9)
 
@@ -117,7 +119,32 @@ def _gpu_obstacle(name: str, gpu: Gpu | str) -> str:
         return "not installed"
     if isinstance(gpu, str):
         return gpu
-    return "" if installed("cuda.bindings") else "the Python package cuda-bindings is not installed"
+    return "" if installed("cuda.bindings") else f"the Python package cuda-bindings is not installed: pip install {cuda_bindings()}"
+
+
+def cuda_bindings() -> str:
+    """What to ask of pip: with bindings of a newer major version of CUDA than the driver's every call fails."""
+    gpu = _ask_driver()
+    return "cuda-bindings" if isinstance(gpu, str) else f'"cuda-bindings=={_major(gpu.cuda)}.*"'
+
+
+def _major(cuda: str) -> str:
+    return cuda.partition(".")[0]
+
+
+def how_to_install(name: str) -> str:
+    """An engine, in words."""
+    gpu = _ask_driver()
+    if name == "tensorrt" and JETPACK.exists():
+        return (
+            "it comes with JetPack (sudo apt install nvidia-jetpack) for the system's Python, which a virtual environment sees that is "
+            f"made with --system-site-packages; pip install {cuda_bindings()} is for that environment"
+        )
+    if name not in GPU_ENGINES:
+        return f"pip install {ENGINES[name]}"
+    if name == "tensorrt" and isinstance(gpu, Gpu):  # the package of no CUDA's name is for the newest
+        return f"pip install tensorrt-cu{_major(gpu.cuda)} {cuda_bindings()}"
+    return f"pip install {GPU_ENGINES[name][1].replace('cuda-bindings', cuda_bindings())}"
 
 
 def installed(module: str) -> bool:
@@ -161,8 +188,7 @@ def choose(name: str | None) -> str:
     if name not in found:
         raise EngineError(f"unknown engine {name!r}; known: {', '.join(found)}; this machine can run: {there}")
     if found[name] == "not installed":
-        package = GPU_ENGINES[name][1] if name in GPU_ENGINES else ENGINES[name]
-        raise EngineError(f"engine {name!r} is not installed: pip install {package} (this machine can run: {there})")
+        raise EngineError(f"engine {name!r} is not installed: {how_to_install(name)} (this machine can run: {there})")
     if found[name]:
         raise EngineError(f"engine {name!r} cannot run here: {found[name]} (this machine can run: {there})")
     return name
