@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidpred_ros.engines.plans import Plan, PlanKey, discard, ensure, sidecar
+from vidpred_ros.engines.plans import REFUSED, Plan, PlanKey, discard, ensure, note, sidecar
 from vidpred_ros.errors import EngineError
 
 KEY = PlanKey("0f" * 32, "tensorrt 10.3.0", "Orin", "8.7", "12060", "fp16", "frames 2x32x48x3", "STRONGLY_TYPED")
@@ -125,9 +125,31 @@ def test_a_plan_that_tensorrt_refuses_is_discarded(tmp_path: Path, caplog: pytes
     build = Builder()
     plan = ensure(tmp_path, NAME, KEY, METADATA, build)
     discard(plan, "TensorRT cannot read it")
-    assert "TensorRT cannot read it" in caplog.text and not plan.path.exists() and not sidecar(plan.path).exists()
+    assert "TensorRT cannot read it" in caplog.text and not plan.path.exists()
     discard(plan, "a second process that had it open")
     assert ensure(tmp_path, NAME, KEY, METADATA, build) == plan and build.calls == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [
+        ({}, True),
+        ({"driver": "another"}, True),
+        ({"library": "tensorrt 11.0.0", "flags": "other"}, True),
+        ({"library": "tensorrt_rtx 10.3.0"}, False),
+        ({"precision": "fp32"}, False),
+        ({"onnx_sha256": "1e" * 32}, False),
+    ],
+)
+def test_a_plan_that_is_built_anew_is_refused_as_the_one_before(tmp_path: Path, changes: dict[str, str], refused: bool) -> None:
+    plan = ensure(tmp_path, NAME, KEY, METADATA, Builder())
+    note(plan.path, {"mean": 0.1}, "too far")
+    assert ensure(tmp_path, NAME, KEY, METADATA, Builder()).metadata == METADATA | {REFUSED: "too far"}
+    discard(plan, "TensorRT cannot read it")
+    again = ensure(tmp_path, NAME, replace(KEY, **changes), METADATA, Builder())
+    assert again.metadata == METADATA | ({REFUSED: "too far"} if refused else {})
+    note(again.path, {"mean": 0.0}, "")
+    assert ensure(tmp_path, NAME, replace(KEY, **changes), METADATA, Builder()).metadata == METADATA
 
 
 @given(position=st.integers(0, 10**6), bit=st.integers(0, 7), of_sidecar=st.booleans())

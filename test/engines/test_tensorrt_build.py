@@ -141,7 +141,7 @@ def test_libraries_are_found_by_any_of_their_modules(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "tensorrt_rtx_bindings", bare)
     library = find_library("tensorrt_rtx")
     assert library.module is bare and (library.name, library.version) == ("tensorrt_rtx", "1.7.1.116")
-    assert flags_text(library) == "STRONGLY_TYPED, no TF32, REQUIRE_USER_ALLOCATION"
+    assert flags_text(library) == "vidpred build 1, STRONGLY_TYPED, no TF32, REQUIRE_USER_ALLOCATION"
 
 
 @pytest.mark.parametrize(("version", "fits"), [("10.0.1", False), ("8.6.1", False), ("10.3.0", True), ("11.4.1.2", True)])

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from helpers.fake_cuda import FakeCuda, cudaError_t
+from helpers.fake_cuda import FakeCuda
 from helpers.fake_tensorrt import MAGIC, ExecutionContext, make_module
 from helpers.small_network import DELAYS, METADATA, inputs_of, small_file, states_of
 from hypothesis import given, settings
@@ -25,13 +25,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from vidpred_ros.engines import GraphSpec, expected_metadata, open_engine
 from vidpred_ros.engines.choice import Gpu
 from vidpred_ros.engines.onnxruntime_engine import OnnxruntimeEngine
-from vidpred_ros.engines.plans import sidecar
+from vidpred_ros.engines.plans import REFUSED, note, sidecar
 from vidpred_ros.engines.streaming import HostStream
 from vidpred_ros.engines.tensorrt_build import find_library
 from vidpred_ros.engines.tensorrt_engine import TensorrtEngine, open_tensorrt
+from vidpred_ros.engines.tensorrt_network import Network
 from vidpred_ros.errors import EngineError
+from vidpred_ros.models import ReleasedModel, find_model
 
 NAMES = ["tensorrt", "tensorrt_rtx"]
 GPU = Gpu("Orin", "8.7", 32.0, "12.6")
@@ -185,8 +188,12 @@ def test_a_capture_that_fails_is_survived(
     """TensorRT, unlike its sister for RTX, cannot tell beforehand."""
     end, execute = gpu.cudaStreamEndCapture, ExecutionContext.execute_async_v3
     if where == "at its end":
-        failed = (cudaError_t.cudaErrorStreamCaptureInvalidated, None)
-        monkeypatch.setattr(gpu, "cudaStreamEndCapture", lambda stream: (end(stream), failed)[1])
+
+        def fail(stream: Any) -> Any:
+            stream.invalid = True
+            return end(stream)
+
+        monkeypatch.setattr(gpu, "cudaStreamEndCapture", fail)
         reason = "CUDA: cudaStreamEndCapture failed: cudaErrorStreamCaptureInvalidated"
     else:
         monkeypatch.setattr(
@@ -202,6 +209,9 @@ def test_a_capture_that_fails_is_survived(
         expected = reference.infer(arrays)
         assert all(np.array_equal(array, expected[port]) for port, array in engine.infer(arrays).items())
     assert gpu.launches == 0 and f"runs without a CUDA graph, which is slower: {reason}" in caplog.text
+    assert gpu.last_error == 0, "what torch asks for next in this thread is not to be told of it"
+    engine.close()
+    assert gpu.alive == 0
 
 
 def test_wrong_inputs_are_refused(gpu: FakeCuda, tmp_path: Path) -> None:
@@ -242,13 +252,82 @@ def test_an_open_shape_is_refused_and_nothing_leaks(gpu: FakeCuda, tmp_path: Pat
 @pytest.mark.parametrize("room", [1, 1300, 1500])
 def test_too_little_memory_is_an_error_and_nothing_leaks(gpu: FakeCuda, tmp_path: Path, room: int) -> None:
     gpu.limit = room
-    engines = []
     with pytest.raises(EngineError, match=r"CUDA: cudaMalloc(Host)? failed: cudaErrorMemoryAllocation \(error 2\)"):
-        engines.append(open_tensorrt(small_file(tmp_path / "small.onnx"), "tensorrt", "fp32"))
-        engines[0].stream()
-    for engine in engines:
-        engine.close()
+        open_tensorrt(small_file(tmp_path / "small.onnx"), "tensorrt", "fp32")
+    assert gpu.alive == 0 and gpu.last_error == 0
+
+
+def test_too_little_memory_for_the_states_makes_room_for_another_engine(
+    gpu: FakeCuda, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While the order of engines is gone through, and not when a predictor asks for its stream."""
+    monkeypatch.setattr("vidpred_ros.engines.choice._ask_driver", lambda: GPU)
+    monkeypatch.setattr("vidpred_ros.engines.choice.installed", lambda name: name in ("tensorrt", "cuda.bindings", "openvino"))
+
+    def exported(model: ReleasedModel, spec: GraphSpec, progress: object) -> Path:
+        """The small network, in the name of the model."""
+        path = small_file(tmp_path / f"{spec.precision}.onnx")
+        proto = onnx.load(path)
+        helper.set_model_props(proto, METADATA | expected_metadata(model, spec))
+        onnx.save(proto, path)
+        return path
+
+    monkeypatch.setattr("vidpred_ros.engines.exported_file", exported)
+    model = find_model("hrp_tree_w25")
+    engine = open_engine(model)
+    stream, most = engine.stream(), gpu.most
+    assert engine.name == "tensorrt" and stream.push(inputs_of(0)).keys() == {"futures"}
+    assert gpu.most == most, "the stream was there"
+    engine.close()
+    gpu.limit = most - 1
+    engine = open_engine(model)
+    assert engine.name == "openvino" and gpu.alive == 0
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.startswith("engine tensorrt cannot run hrp_tree_w25 (stream) and openvino takes its place: CUDA: cudaMalloc")
+    engine.close()
+
+
+def test_a_plan_stays_when_the_gpu_is_what_lacks(gpu: FakeCuda, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = small_file(tmp_path / "small.onnx")
+    open_tensorrt(path, "tensorrt", "fp32").close()
+    monkeypatch.setattr(sys.modules["tensorrt"].Runtime, "failure", "Error Code 1: Cuda Runtime (out of memory)")
+    with pytest.raises(EngineError, match=r"tensorrt 10.3.0 cannot read .*\.plan: .*\(out of memory\)"):
+        open_tensorrt(path, "tensorrt", "fp32")
+    monkeypatch.setattr(sys.modules["tensorrt"].Runtime, "failure", None)
+    open_tensorrt(path, "tensorrt", "fp32").close()
+    assert sys.modules["tensorrt"].Builder.builds == 1
+
+
+def test_a_plan_that_was_built_now_is_not_built_again(gpu: FakeCuda, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["tensorrt"].Runtime, "failure", "Version tag does not match")
+    for builds in (1, 2):  # the second time the plan of the first is there, and may be of another world
+        with pytest.raises(EngineError, match="cannot read .*: Version tag does not match"):
+            open_tensorrt(small_file(tmp_path / "small.onnx"), "tensorrt", "fp32")
+        assert sys.modules["tensorrt"].Builder.builds == builds
+        assert len(list((tmp_path / "cache" / "engines").glob("*.plan"))) == 1
+
+
+@pytest.mark.parametrize("kind", ["Builder", "Runtime"])
+def test_a_tensorrt_that_does_not_start_says_why(gpu: FakeCuda, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setattr(getattr(sys.modules["tensorrt"], kind), "absence", "CUDA initialization failure with error: 35")
+    with pytest.raises(EngineError, match="tensorrt 10.3.0 does not start: CUDA initialization failure with error: 35"):
+        open_tensorrt(small_file(tmp_path / "small.onnx"), "tensorrt", "fp32")
     assert gpu.alive == 0
+
+
+def test_a_refusal_outlives_an_update_of_the_driver(gpu: FakeCuda, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, folder = small_file(tmp_path / "small.onnx"), tmp_path / "cache" / "engines"
+    for precision in ("fp16", "int8"):
+        open_tensorrt(path, "tensorrt", precision).close()
+    (plan,) = (one for one in folder.glob("*.plan") if json.loads(sidecar(one).read_text())["key"]["precision"] == "int8")
+    note(plan, {}, "mean error 0.1 over 0.01")
+    plan.unlink()
+    monkeypatch.setattr("vidpred_ros.engines.cuda.driver_version", lambda: "12080")
+    for name, precision, refused in (("tensorrt", "int8", True), ("tensorrt", "fp16", False), ("tensorrt_rtx", "int8", False)):
+        for _ in range(2):
+            engine = open_tensorrt(path, name, precision)
+            assert engine.metadata == METADATA | ({REFUSED: "mean error 0.1 over 0.01"} if refused else {})
+            engine.close()
 
 
 def test_an_engine_is_built_once_and_said_to_be_what_it_is(gpu: FakeCuda, tmp_path: Path) -> None:
@@ -271,7 +350,7 @@ def test_an_engine_is_built_once_and_said_to_be_what_it_is(gpu: FakeCuda, tmp_pa
         "precision": "fp16",
         "shapes": "frames 1x2x3x5x3, flows 1x2x3x5x3, past_near 1x3, past_far 1x3, past_farther 1x3, "
         "futures 1x9, near 1x3, far 1x3, farther 1x3",
-        "flags": "STRONGLY_TYPED, no TF32",
+        "flags": "vidpred build 1, STRONGLY_TYPED, no TF32",
     }
 
 
@@ -280,8 +359,8 @@ def test_each_library_has_its_own_plan(gpu: FakeCuda, tmp_path: Path) -> None:
     for name in NAMES:
         open_tensorrt(path, name, "fp32").close()
     plans = sorted((tmp_path / "cache" / "engines").glob("*.plan"))
-    flags = [json.loads(sidecar(plan).read_text())["key"]["flags"] for plan in plans]
-    assert flags == ["STRONGLY_TYPED, no TF32", "STRONGLY_TYPED, no TF32, REQUIRE_USER_ALLOCATION"]
+    plain, rtx = (json.loads(sidecar(plan).read_text())["key"]["flags"] for plan in plans)
+    assert rtx == f"{plain}, REQUIRE_USER_ALLOCATION"
 
 
 def test_a_plan_that_tensorrt_does_not_read_is_built_again(
@@ -328,5 +407,6 @@ def test_states_in_half_precision_stay_so(gpu: FakeCuda, tmp_path: Path) -> None
     for frame in range(12):
         assert np.array_equal(stream.push(inputs_of(frame))["futures"], reference.push(inputs_of(frame))["futures"])
     engine.close()
-    path = small_file(tmp_path / "small.onnx", states_in=TensorProto.BFLOAT16)
-    assert {open_tensorrt(path, "tensorrt", "bf16").dtypes[name] for name in DELAYS} == {np.dtype(np.uint16)}
+    plan = tmp_path / "small.plan"
+    plan.write_bytes(MAGIC + b"0" + small_file(tmp_path / "small.onnx", states_in=TensorProto.BFLOAT16).read_bytes())
+    assert {Network(plan, find_library("tensorrt")).dtypes[name] for name in DELAYS} == {np.dtype(np.uint16)}

@@ -19,6 +19,7 @@ from vidpred_ros.engines.base import EIGHT_BITS, GraphSpec, graphs_of
 from vidpred_ros.engines.choice import PRECISIONS, find_gpu
 from vidpred_ros.engines.tensorrt_build import Library, build, find_library, parse
 from vidpred_ros.engines.tensorrt_engine import TensorrtEngine, open_tensorrt
+from vidpred_ros.engines.tensorrt_network import UnreadablePlan
 from vidpred_ros.errors import EngineError, ModelError
 from vidpred_ros.models import ReleasedModel, find_model, list_models
 
@@ -131,7 +132,7 @@ def test_the_doubles_have_the_real_names(library: Library) -> None:
         "ICudaEngine": fake_tensorrt.CudaEngine,
         "IExecutionContext": fake_tensorrt.RtxExecutionContext,
     }
-    own = {"failure", "builds", "finished", "cuda", "context", "capturable", "array", "flags"}  # the doubles' own affairs
+    own = {"failure", "absence", "builds", "finished", "cuda", "context", "capturable", "array", "flags"}  # the doubles' own affairs
     for name, fake in classes.items():
         missing = {one for one in dir(fake) if not one.startswith("_")} - set(dir(getattr(library.module, name))) - own
         assert not missing, f"{name} has no {missing}"
@@ -162,7 +163,11 @@ def test_without_a_gpu_it_says_so(library: Library, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="no NVIDIA GPU"):
         open_tensorrt(path, "tensorrt_rtx", "fp32")
     build(path, plan, library)
-    with pytest.raises(EngineError, match=r"tensorrt_rtx .*small\.plan.*CUDA"):
+    with pytest.raises(EngineError, match=r"tensorrt_rtx .*small\.plan.*CUDA") as found:
+        TensorrtEngine(plan, METADATA, library, "fp32")
+    assert found.type is EngineError, "the plan is as it should be"
+    plan.write_bytes(plan.read_bytes()[:-1])
+    with pytest.raises(UnreadablePlan, match="Serialization"):
         TensorrtEngine(plan, METADATA, library, "fp32")
     with pytest.raises(EngineError, match="CUDA: cudaMalloc failed: .* driver"):
         cuda.DeviceMemory(16)

@@ -55,13 +55,14 @@ class Stream:
 
 
 class FakeCuda:
-    """Stands in for the module. ``launches`` counts graph launches, ``limit`` is how much device memory there is."""
+    """Stands in for the module. ``launches`` counts graph launches, ``limit`` is how much device memory there is and ``most`` how much
+    was ever in use, ``last_error`` what failed and nobody has asked for."""
 
     cudaError_t, cudaMemcpyKind, cudaStreamCaptureMode = cudaError_t, cudaMemcpyKind, cudaStreamCaptureMode
     cudaStreamNonBlocking = 1
 
     def __init__(self, limit: int = 1 << 30) -> None:
-        self.limit, self.launches = limit, 0
+        self.limit, self.launches, self.most, self.last_error = limit, 0, 0, OK
         self.memory: dict[int, tuple[str, int, Any]] = {}  # address: kind, size, what keeps it
         self.streams: dict[int, Stream] = {}
         self.graphs: set[int] = set()
@@ -90,27 +91,36 @@ class FakeCuda:
     def cudaGetErrorString(self, error: cudaError_t) -> tuple[cudaError_t, bytes]:
         return OK, error.name.encode()
 
+    def cudaGetLastError(self) -> tuple[cudaError_t]:
+        error, self.last_error = self.last_error, OK
+        return (error,)
+
+    def _fail(self, error: cudaError_t) -> cudaError_t:
+        self.last_error = error
+        return error
+
     def cudaDriverGetVersion(self) -> tuple[cudaError_t, int]:
         return OK, 12060
 
     def _allocate(self, kind: str, size: int) -> tuple[cudaError_t, int | None]:
         if size <= 0 or self.used(kind) + size > self.limit:
-            return cudaError_t.cudaErrorMemoryAllocation, None
+            return self._fail(cudaError_t.cudaErrorMemoryAllocation), None
         buffer = (ctypes.c_ubyte * (size + ALIGNMENT))()
         address = -(-ctypes.addressof(buffer) // ALIGNMENT) * ALIGNMENT
         ctypes.memset(address, 0xAB, size)  # fresh memory is not zero
         self.memory[address] = (kind, size, buffer)
+        self.most = max(self.most, self.used("device"))
         return OK, address
 
     def _free(self, kind: str, address: int) -> tuple[cudaError_t]:
         if address not in self.memory or self.memory[address][0] != kind:
-            return (BAD,)
+            return (self._fail(BAD),)
         del self.memory[address]
         return (OK,)
 
     def cudaMalloc(self, size: int) -> tuple[cudaError_t, int | None]:
         if any(stream.captured is not None for stream in self.streams.values()):
-            return cudaError_t.cudaErrorStreamCaptureUnsupported, None
+            return self._fail(cudaError_t.cudaErrorStreamCaptureUnsupported), None
         return self._allocate("device", size)
 
     def cudaMallocHost(self, size: int) -> tuple[cudaError_t, int | None]:
@@ -129,12 +139,12 @@ class FakeCuda:
         return OK, stream
 
     def cudaStreamDestroy(self, stream: Stream) -> tuple[cudaError_t]:
-        return (OK if self.streams.pop(stream.number, None) else BAD,)
+        return (OK if self.streams.pop(stream.number, None) else self._fail(BAD),)
 
     def cudaStreamSynchronize(self, stream: Stream) -> tuple[cudaError_t]:
         if stream.captured is not None:
             stream.invalid = True
-            return (cudaError_t.cudaErrorStreamCaptureUnsupported,)
+            return (self._fail(cudaError_t.cudaErrorStreamCaptureUnsupported),)
         time.sleep(0.001)  # as the GPU works, other threads of the process go on
         while stream.queue:
             stream.queue.pop(0)()
@@ -167,7 +177,7 @@ class FakeCuda:
     def cudaStreamEndCapture(self, stream: Stream) -> tuple[cudaError_t, Any]:
         captured, stream.captured = stream.captured, None
         if stream.invalid or captured is None:
-            return cudaError_t.cudaErrorStreamCaptureInvalidated, None
+            return self._fail(cudaError_t.cudaErrorStreamCaptureInvalidated), None
         return OK, self._graph(captured)
 
     def cudaGraphInstantiate(self, graph: Graph, flags: int) -> tuple[cudaError_t, Graph]:
@@ -181,7 +191,7 @@ class FakeCuda:
 
     def cudaGraphLaunch(self, graph: Graph, stream: Stream) -> tuple[cudaError_t]:
         if graph.number not in self.graphs:
-            return (BAD,)
+            return (self._fail(BAD),)
         self.launches += 1
         stream.queue.extend(graph.operations)
         return (OK,)

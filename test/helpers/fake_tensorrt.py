@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from enum import IntEnum
+from importlib.machinery import ModuleSpec
 from math import prod
 from types import ModuleType
 from typing import Any
@@ -35,6 +36,12 @@ class ILogger:
 
 class IProgressMonitor:
     pass
+
+
+def refuse(logger: Any, reason: str) -> None:
+    """What pybind11 does where TensorRT returns no object."""
+    logger.log(ILogger.Severity.ERROR, reason)
+    raise TypeError("pybind11::init(): factory function returned nullptr")
 
 
 class NetworkDefinitionCreationFlag(IntEnum):
@@ -124,10 +131,14 @@ class BuilderConfig:
 class Builder:
     #: What a build logs as an error when it fails; None: it succeeds.
     failure: str | None = None
+    #: What is logged when there is none to be had; None: there is.
+    absence: str | None = None
     builds = finished = 0
 
     def __init__(self, logger: Any) -> None:
         self._logger = logger
+        if self.absence is not None:
+            refuse(logger, self.absence)
 
     def create_network(self, flags: int = 0) -> NetworkDefinition:
         return NetworkDefinition(flags)
@@ -160,13 +171,19 @@ class Builder:
 class Runtime:
     cuda: FakeCuda
     context: type[ExecutionContext]
+    #: As of ``Builder``; ``failure`` is of reading a plan.
+    failure: str | None = None
+    absence: str | None = None
 
     def __init__(self, logger: Any) -> None:
         self._logger = logger
+        if self.absence is not None:
+            refuse(logger, self.absence)
 
     def deserialize_cuda_engine(self, plan: bytes) -> CudaEngine | None:
-        if not plan.startswith(MAGIC):
-            self._logger.log(ILogger.Severity.ERROR, "Magic tag does not match")
+        failure = self.failure or (None if plan.startswith(MAGIC) else "Magic tag does not match")
+        if failure is not None:
+            self._logger.log(ILogger.Severity.ERROR, failure)
             return None
         engine = CudaEngine(plan[len(MAGIC) + 1 :], self.cuda, self.context)
         engine.capturable = plan[len(MAGIC)] == ord("1")
@@ -263,6 +280,7 @@ def nptype(dtype: int) -> Any:
 def make_module(name: str, version: str, cuda: FakeCuda) -> ModuleType:
     """The module ``tensorrt`` or ``tensorrt_rtx`` on a FakeCuda."""
     module: Any = ModuleType(name)
+    module.__spec__ = ModuleSpec(name, None)  # torch looks at that of every module
     module.__version__ = version
     module.ILogger, module.IProgressMonitor, module.OnnxParser = ILogger, IProgressMonitor, OnnxParser
     module.NetworkDefinitionCreationFlag, module.BuilderFlag = NetworkDefinitionCreationFlag, BuilderFlag

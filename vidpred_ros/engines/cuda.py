@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from vidpred_ros.engines.choice import cuda_bindings
 from vidpred_ros.errors import EngineError
 
 #: The kernel module's own version; absent in containers that hide /sys.
@@ -28,13 +29,14 @@ def runtime() -> Any:
     try:
         return importlib.import_module("cuda.bindings.runtime")
     except ImportError as error:
-        raise EngineError(f"TensorRT needs the Python package cuda-bindings ({error}): pip install cuda-bindings") from None
+        raise EngineError(f"TensorRT needs the Python package cuda-bindings ({error}): pip install {cuda_bindings()}") from None
 
 
 def call(name: str, *arguments: Any) -> Any:
     """Call a function of the CUDA runtime and return its result. Raises EngineError when CUDA says that it failed."""
     error, *results = getattr(runtime(), name)(*arguments)
     if int(error) != 0:
+        runtime().cudaGetLastError()  # or another library, which looks later, takes it for its own
         _, text = runtime().cudaGetErrorString(error)
         raise EngineError(f"CUDA: {name} failed: {text.decode() if isinstance(text, bytes) else text} (error {int(error)})")
     return results[0] if results else None
@@ -115,7 +117,10 @@ class Stream:
         try:
             work()
         except BaseException:
-            runtime().cudaStreamEndCapture(self._handle)  # its own error is a consequence of the first
+            error, captured = runtime().cudaStreamEndCapture(self._handle)  # its own error is a consequence of the first
+            if int(error) == 0:
+                runtime().cudaGraphDestroy(captured)
+            runtime().cudaGetLastError()
             raise
         return Graph(call("cudaStreamEndCapture", self._handle))
 

@@ -78,6 +78,7 @@ def ensure(
 ) -> Plan:
     """The plan of that name and key in ``folder``, built now by ``build(path)`` unless a good one is there.
 
+    A plan that is built anew, after an update of the driver say, is refused as the one before it was, until it is compared itself.
     Two processes that ask at once build once: the second waits, and ``progress`` is told so. A plan appears under its name
     only when it is whole. Raises EngineError when the folder cannot be used, and whatever ``build`` raises.
     """
@@ -91,11 +92,11 @@ def ensure(
             try:
                 return _load(path, key)  # another process has built it meanwhile
             except _Unusable as reason:
-                if path.exists():
+                if path.exists() or sidecar(path).exists():
                     log.warning("building %s again: %s", path.name, reason)
                 else:
                     log.info("building %s: %s", path.name, _why_new(folder, name, key))
-            _build(path, key, metadata, build)
+            _build(path, key, metadata | _refusal(folder, name, key), build)
             return _load(path, key)
     except _Unusable as reason:
         raise EngineError(f"{path} was built but cannot be read back: {reason}") from None
@@ -104,10 +105,10 @@ def ensure(
 
 
 def discard(plan: Plan, reason: str) -> None:
-    """Forget a plan that TensorRT refused though its file is whole, so that the next ``ensure`` builds it anew."""
+    """Forget a plan that TensorRT refused though its file is whole, so that the next ``ensure`` builds it anew. Its sidecar stays: the
+    new plan is no nearer to float32."""
     log.warning("discarding %s: %s", plan.path.name, reason)
     plan.path.unlink(missing_ok=True)
-    sidecar(plan.path).unlink(missing_ok=True)
 
 
 def note(path: Path, found: Mapping[str, Any], refusal: str) -> None:
@@ -194,16 +195,32 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
 
 def _why_new(folder: Path, name: str, key: PlanKey) -> str:
     """Why no plan has this key: what changed since the newest one of that name was built."""
-    others = []
-    for path in folder.glob(f"{name}-{'[0-9a-f]' * 16}.plan"):
-        try:
-            others.append(_read_sidecar(path))
-        except _Unusable:
-            continue  # it is looked at, and said to be bad, when its own key is asked for
+    others = _sidecars(folder, name)
     if not others:
         return "there is none yet"
-    newest = max(others, key=lambda says: str(says["built"]))
+    newest = others[-1]
     return f"that of {newest['built']} is of another {key.differences(PlanKey(**newest['key']))}"
+
+
+def _refusal(folder: Path, name: str, key: PlanKey) -> dict[str, str]:
+    """The ``REFUSED`` of the newest plan of the same network for the same library in the same precision; empty if it had none."""
+    for says in reversed(_sidecars(folder, name)):
+        other = PlanKey(**says["key"])
+        same_network = (other.onnx_sha256, other.precision) == (key.onnx_sha256, key.precision)
+        if same_network and other.library.partition(" ")[0] == key.library.partition(" ")[0]:
+            return {about: text for about, text in says["metadata"].items() if about == REFUSED}
+    return {}
+
+
+def _sidecars(folder: Path, name: str) -> list[dict[str, Any]]:
+    """What is said of the plans of that name, oldest first."""
+    found = []
+    for path in folder.glob(f"{name}-{'[0-9a-f]' * 16}.json"):
+        try:
+            found.append(_read_sidecar(path))
+        except _Unusable:
+            continue  # it is looked at, and said to be bad, when its own key is asked for
+    return sorted(found, key=lambda says: str(says["built"]))
 
 
 @contextmanager

@@ -27,6 +27,8 @@ MODULES = {"tensorrt": ("tensorrt", "tensorrt_bindings"), "tensorrt_rtx": ("tens
 #: The TensorRT of JetPack 6.1; 10.0 lacks the calls by which execution contexts share their memory.
 OLDEST = {"tensorrt": (10, 3), "tensorrt_rtx": (1, 2)}
 
+#: A new value of this makes every plan stale: for a change of what is done here to a file before it is built.
+BUILD_VERSION = 1
 #: Of grid sampling: opset 20's names, and those before.
 OLD_MODES = {b"linear": b"bilinear", b"cubic": b"bicubic"}
 
@@ -68,7 +70,7 @@ def builder_flags(library: Library) -> tuple[str, ...]:
 
 def flags_text(library: Library) -> str:
     """All settings of a build, for the plan's key."""
-    return ", ".join(["STRONGLY_TYPED", "no TF32", *builder_flags(library)])
+    return ", ".join([f"vidpred build {BUILD_VERSION}", "STRONGLY_TYPED", "no TF32", *builder_flags(library)])
 
 
 @dataclass(frozen=True)
@@ -82,16 +84,22 @@ class Parsed:
 
 def parse(path: Path, library: Library) -> Parsed:
     """Read an ONNX file. Raises EngineError with the node and the reason when TensorRT does not take it."""
-    trt, logger = library.module, logger_of(library)
-    logger.errors.clear()
-    builder = trt.Builder(logger)
-    if builder is None:
-        raise EngineError(f"{library} does not start: {logger.last_errors()}")
+    trt, logger, builder = library.module, logger_of(library), start("Builder", library)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(_read(path), str(path)):
         raise EngineError(f"{library} cannot parse {path}: {_parser_errors(parser) or logger.last_errors()}")
     return Parsed(builder, network, parser)
+
+
+def start(kind: str, library: Library) -> Any:
+    """A "Builder" or a "Runtime". Raises EngineError with what TensorRT said when there is none to be had."""
+    logger = logger_of(library)
+    logger.errors.clear()
+    try:
+        return getattr(library.module, kind)(logger)
+    except TypeError:  # so pybind11 says that TensorRT has returned nothing
+        raise EngineError(f"{library} does not start: {logger.last_errors()}") from None
 
 
 def _read(path: Path) -> bytes:

@@ -8,6 +8,7 @@ network computes in, since one step runs at a time. TensorRT is used from 10.3 o
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -17,10 +18,12 @@ from numpy.typing import NDArray
 
 from vidpred_ros.engines import cuda
 from vidpred_ros.engines.base import Arrays
-from vidpred_ros.engines.tensorrt_build import Library, logger_of
+from vidpred_ros.engines.tensorrt_build import Library, logger_of, start
 from vidpred_ros.errors import EngineError
 
 log = logging.getLogger(__name__)
+#: What TensorRT logs first when not the plan is at fault but the GPU: its memory, above all.
+OF_THE_GPU = re.compile(r"out ?of ?memory|cuda (runtime|driver|error|failure|init)", re.IGNORECASE)
 
 
 class UnreadablePlan(EngineError):
@@ -49,16 +52,14 @@ class Network:
         self._owned: list[Closable] = []  # in the order in which they were made
         self._buffers: dict[str, _Buffer] = {}
         self._logger = logger_of(library)
-        self._logger.errors.clear()
-        self._runtime = library.module.Runtime(self._logger)
-        if self._runtime is None:
-            raise EngineError(f"{library} does not start: {self._logger.last_errors()}")
+        self._runtime = start("Runtime", library)
         try:
             self._engine = self._runtime.deserialize_cuda_engine(plan.read_bytes())
         except OSError as error:  # discarded by another process that could not read it
             raise UnreadablePlan(f"{plan} cannot be read: {error}") from None
         if self._engine is None:
-            raise UnreadablePlan(f"{library} cannot read {plan}: {self._logger.last_errors()}")
+            kind = EngineError if OF_THE_GPU.search("".join(self._logger.errors[:1])) else UnreadablePlan
+            raise kind(f"{library} cannot read {plan}: {self._logger.last_errors()}")
         try:
             self._read_ports()
             self.stream = self.own(cuda.Stream())
