@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -28,15 +28,14 @@ from vidpred_ros.commands.table import table
 from vidpred_ros.errors import VidpredError
 
 
-
 class Command(TyperCommand):
     """A command that quotes a value which is none: of what is wrong with it, Typer says only what it should be."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
-            found = getattr(error.__cause__, "errors", list)()  # pydantic's, which tell the value
+            found: list[Any] = getattr(error.__cause__, "errors", list)()  # pydantic's, which tell the value
             if found and repr(found[0]["input"]) not in error.message:
                 error.message = f"{found[0]['input']!r}: {error.message[:1].lower()}{error.message[1:]}"
             raise
