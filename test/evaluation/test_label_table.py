@@ -79,7 +79,7 @@ def test_a_table_has_models_baselines_and_the_ceiling(measured, model, drives, t
     assert copied["mean"] == pytest.approx(np.mean(list(copied["by_sequence"].values())))
     assert {m["sequence"]: m["structure"]["label_kind"] for m in content["measurements"]} == {"first": "labels", "second": "pseudo"}
     text = (tmp_path / "table.md").read_text()
-    for part in ("| Method | mIoU t+1 | mIoU t+2 | moving t+1 |", "**second**", "segmenter ‡", "± is the standard deviation", "`structure`:"):
+    for part in ("| Method | mIoU t+1 | mIoU t+2 | moving t+1 |", "**second**", "segmenter ‡", "± is the standard deviation", "`structure`:", "own labels (made by a network)"):
         assert part in text
     with (tmp_path / "table.csv").open() as file:
         lines = list(csv.DictReader(file))

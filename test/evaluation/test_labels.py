@@ -9,7 +9,8 @@ import pytest
 from helpers.labels import LABEL_SIZE, ColourSegmenter, Guesser, label_scene, write_label_drive
 
 from vidpred_ros.errors import ConfigError, SourceError
-from vidpred_ros.evaluation.label_filmstrip import ENTROPY_END, entropy_map
+from vidpred_ros.evaluation.filmstrip import GAP, HEADER, LABEL_WIDTH, PAPER, enlarge
+from vidpred_ros.evaluation.label_filmstrip import ENTROPY_END, draw_label_strip, entropy_map
 from vidpred_ros.evaluation.label_run import evaluate_labels
 from vidpred_ros.evaluation.label_scores import best_label_method, label_methods, measure_labels
 from vidpred_ros.evaluation.label_trials import StructureLane, label_replay, truth_of
@@ -17,6 +18,7 @@ from vidpred_ros.evaluation.trials import NoWindowError
 from vidpred_ros.forecast import Forecast, Horizon
 from vidpred_ros.metrics.segmentation import ConfusionMatrix
 from vidpred_ros.preprocess import crop_and_resize_labels
+from vidpred_ros.semantics import colorize
 from vidpred_ros.sources import open_source
 
 
@@ -131,7 +133,7 @@ def test_every_method_has_every_number(evaluated):
         assert methods["best_of_4"]["miou"] == 1  # one of its futures is what happens
         assert methods["optical_flow"]["miou"] == methods["predictor"]["miou"] > methods["copy_last"]["miou"]
         assert best_label_method(methods, "miou") == "optical_flow"  # a tie is no win, the ceiling and the best of 4 do not count
-    assert results.about["against"] == "the source's own labels"
+    assert results.about["against"] == "the source's own labels (shipped with the data)"
     json.dumps(results.about | {"horizons": results.horizons}, allow_nan=False)
 
 
@@ -185,6 +187,21 @@ def test_a_label_where_nothing_is_predicted(tmp_path):
     with pytest.raises(NoWindowError):
         evaluate_labels(open_source(str(write_label_drive(tmp_path / "short", frames=6))), lane(), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_strip_has_what_the_predictor_starts_from_beside_what_it_predicts(drive):
+    trial = next(label_replay(drive, lane(), "source"))
+    strip = draw_label_strip(trial, {"predictor": trial.predicted}, [], "mine")
+    height, width = enlarge(colorize(trial.labels[-1])).shape[:2]
+
+    def cell(row, column):
+        top, left = HEADER + row * (height + GAP), LABEL_WIDTH + column * (width + GAP)
+        return strip[top : top + height, left : left + width]
+
+    assert (cell(1, 0) == PAPER).all()  # the truth of now is not what it sees
+    np.testing.assert_array_equal(cell(1, 1), enlarge(colorize(trial.truth[0])))
+    np.testing.assert_array_equal(cell(2, 0), enlarge(colorize(trial.labels[-1])))
+    np.testing.assert_array_equal(cell(2, 3), enlarge(colorize(trial.predicted[2])))
 
 
 def test_uncertainty_gets_lighter_evenly():

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from vidpred_ros.evaluation.label_filmstrip import draw_label_strip
 from vidpred_ros.evaluation.label_scores import (
-    TRUTHS,
     LabelMeasured,
     LabelMethod,
     label_horizons,
     label_methods,
     measure_labels,
     pick_label_moments,
+    truth_name,
     write_label_csv,
 )
 from vidpred_ros.evaluation.label_trials import LabelTrial, Origin, StructureLane, label_replay, truth_of
@@ -126,7 +126,7 @@ def about_labels(lane: StructureLane, measured: LabelMeasured, truth: Origin, ki
         "segmenter": lane.segmenter.name,
         "segmenter_engine": lane.segmenter.engine,
         "segmenter_sha256": getattr(lane.segmenter, "weights_sha256", None),
-        "against": TRUTHS[truth],
+        "against": truth_name(truth, kind),
         "label_kind": kind,
         "context_labels": "the source's own" if lane.context == "source" else "the segmenter's",
         "size": list(lane.label_size),

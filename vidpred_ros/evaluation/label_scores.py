@@ -24,6 +24,10 @@ REASONS = {
 }
 #: Against whose label maps the scores are.
 TRUTHS = {"source": "the source's own labels", "segmenter": "the segmenter's own label maps"}
+#: How a source came by its labels (``Source.label_kind``).
+KINDS = {"labels": "shipped with the data", "pseudo": "made by a network", "exact": "rendered with the frames"}
+#: Windows from which on their spread, or a share of them, says something.
+ENOUGH_WINDOWS = 10
 
 #: K label maps (KxHxW uint8) of one method for a trial.
 LabelMethod = Callable[[LabelTrial], NDArray[np.uint8]]
@@ -58,6 +62,11 @@ class LabelMeasured:
     @property
     def period_s(self) -> float:
         return float(np.median(self.periods_ns)) / 1e9
+
+
+def truth_name(truth: str, kind: str | None) -> str:
+    """Against whose label maps the scores are, and how the source came by them."""
+    return TRUTHS[truth] if kind is None else f"{TRUTHS[truth]} ({KINDS[kind]})"
 
 
 def label_methods(lane: StructureLane) -> dict[str, LabelMethod]:

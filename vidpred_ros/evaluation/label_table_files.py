@@ -6,11 +6,12 @@ import csv
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
 
-from vidpred_ros.evaluation.label_scores import LABEL_METRICS
+from vidpred_ros.evaluation.label_scores import ENOUGH_WINDOWS, LABEL_METRICS
 from vidpred_ros.evaluation.label_table import KEPT, horizon_of, label_table_content
 from vidpred_ros.evaluation.methods import CEILING, sees_the_truth
 from vidpred_ros.evaluation.plots import STYLE
@@ -53,7 +54,7 @@ def label_markdown(table: Table, cards: Mapping[str, ModelCard]) -> str:
         main,
         "![mIoU by horizon, of all classes and of those that move](table.png)",
         "### By sequence",
-        "± is the standard deviation of the mIoU of single windows.",
+        f"± is the standard deviation of the mIoU of single windows, where there are {ENOUGH_WINDOWS} or more.",
     ]
     for name in table.sequences:
         parts += [f"**{name}**", _by_sequence(table, name), *_won(table, name)]
@@ -91,7 +92,7 @@ def _won(table: Table, name: str) -> list[str]:
     lines = []
     for row in table.rows:
         result = table.results.get((row.model, name)) if row.method == "predictor" else None
-        for horizon in (h for h in (result or {"horizons": []})["horizons"] if h["step"] in table.steps):
+        for horizon in (h for h in (result or {"horizons": []})["horizons"] if h["step"] in table.steps and h["windows_labelled"] >= ENOUGH_WINDOWS):
             parts = [
                 f"{baseline} in {100 * share:.0f} %" + ("" if moving is None else f" ({100 * moving:.0f} % moving)")
                 for baseline, share in horizon["windows_won"]["miou"].items()
@@ -103,12 +104,12 @@ def _won(table: Table, name: str) -> list[str]:
     return lines
 
 
-def _with_spread(one: Mapping[str, object], metric: str) -> str:
+def _with_spread(one: Mapping[str, Any], metric: str) -> str:
     value, spread = one[metric], one["spread"]
-    assert isinstance(spread, Mapping)
     if value is None:
         return "n/a"
-    return f"{value:.3f}" if spread[metric] is None else f"{value:.3f} ± {spread[metric]:.3f}"
+    few = spread[metric] is None or one["windows"] < ENOUGH_WINDOWS
+    return f"{value:.3f}" if few else f"{value:.3f} ± {spread[metric]:.3f}"
 
 
 def _percent(value: float | None) -> str:
@@ -141,10 +142,9 @@ def _notes(table: Table, cards: Mapping[str, ModelCard]) -> str:
     for name in table.sequences:
         result = next(r for (_, s), r in table.results.items() if s == name)
         one = result["structure"]
-        kind = f" ({one['label_kind']})" if one["label_kind"] else ""
         notes.append(
             f"{name}: {result['frames']} frames at {result['protocol']['source_rate_hz']:g} Hz, {one['windows']} windows of "
-            f"{one['phases']} phases, {one['period_s']:.3g} s apart; scored against {one['against']}{kind}; "
+            f"{one['phases']} phases, {one['period_s']:.3g} s apart; scored against {one['against']}; "
             f"sha256 `{result['data_sha256'][:16]}`."
         )
     notes += [f"Left out: {name}: {reason}" for name, reason in table.left_out.items()]

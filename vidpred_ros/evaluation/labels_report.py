@@ -19,8 +19,6 @@ MOMENTS = {
     "good": ("A good moment", "one window in ten is predicted at least this well"),
     "worst": ("The worst moment", "no window is predicted worse"),
 }
-#: ``SourceFrame.labels`` of each kind.
-KINDS = {"labels": "shipped with the data", "pseudo": "made by a network", "exact": "rendered with the frames"}
 
 
 def label_section(labels: LabelResults) -> dict[str, Any]:
@@ -32,7 +30,6 @@ def label_section(labels: LabelResults) -> dict[str, Any]:
     present = {name for horizon in ends for name in horizon["methods"]["predictor"]["iou"]}
     return {
         "about": labels.about,
-        "kinds": KINDS,
         "horizons": horizons,
         "methods": methods,
         "names": names,
