@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -246,11 +247,7 @@ class Recipe(Strict):
             return self.network.outputs  # the paper trains a single pass
         if self.loss.kind == "pixels":
             return self.loss.frames
-        if self.network.kind in ("segmenter", "edges"):
-            return 0
-        if self.loss.kind == "pixels":
-            return self.loss.frames
-        return self.futures_per_step
+        return 0 if self.network.kind in ("segmenter", "edges") else self.futures_per_step
 
 
 def _read(path: Path, seen: tuple[str, ...]) -> dict[str, Any]:
@@ -325,7 +322,21 @@ def load_recipe(name: str, overrides: list[str] = []) -> Recipe:  # noqa: B006 -
 
 def _explain(error: Any) -> str:
     """One error of pydantic as "key: what is wrong"; the kind that it adds to the keys of a network or loss is left out."""
-    keys = [str(key) for key in error["loc"]]
+    keys, kind = [str(key) for key in error["loc"]], None
     if keys[:1] in (["network"], ["loss"]) and keys[1:2] and keys[1] in KINDS:
-        del keys[1]
-    return f"{'.'.join(keys) or 'recipe'}: {error['msg']}"
+        kind = keys.pop(1)
+    what = f"{'.'.join(keys) or 'recipe'}: {error['msg']}"
+    if error["type"] != "extra_forbidden":
+        return what
+    near = get_close_matches(keys[-1], _known(keys[:-1], kind), 1)
+    return f"{'.'.join(keys)}: no such key" + (f"; did you mean {'.'.join([*keys[:-1], near[0]])}?" if near else "")
+
+
+def _known(section: list[str], kind: str | None) -> list[str]:
+    """The keys of a recipe, or of one of its sections; of networks and losses those of a kind."""
+    schema = Recipe.model_json_schema()
+    if not section:
+        return list(schema["properties"])
+    ending = {"network": "Config", "loss": "Loss"}.get(section[0], section[0].title())
+    models = [model["properties"] for name, model in schema["$defs"].items() if name.endswith(ending)]
+    return [key for keys in models if keys.get("kind", {}).get("const") == kind for key in keys]

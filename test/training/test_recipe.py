@@ -52,7 +52,13 @@ def test_overrides_descend_and_are_typed() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("lerning_rate=1", "lerning_rate: Extra inputs"),
+        ("lerning_rate=1", "lerning_rate: no such key$"),
+        ("validate_evry=1", r"validate_evry: no such key; did you mean validate_every\?"),
+        ("network.widht=1", r"network\.widht: no such key; did you mean network\.width\?"),
+        ("loss.vgg_corp=1", r"loss\.vgg_corp: no such key; did you mean loss\.vgg_crop\?"),
+        ("data.filp=1", r"data\.filp: no such key; did you mean data\.flip\?"),
+        ("adversarial.step=1", r"adversarial\.step: no such key; did you mean adversarial\.steps\?"),
+        ("loss.lp=1", r"loss\.lp: no such key"),
         ("network.width=-1", "network.width: .*greater than 0"),
         ("data.size=[100, 160]", "data.size.0: .*multiple of 16"),
         ("data.crop=[1.0, 0.6]", "crop: 1.0 is above 0.6"),
