@@ -47,12 +47,24 @@ def check_long_enough(sequences: list[Sequence], recipe: Recipe) -> None:
     needed = WINDOW + scored_steps(recipe)[-1]
     for sequence in sequences:
         stride = stride_for(sequence.rate_hz, recipe.data.period)
-        count = len(range(0, len(sequence.frames), stride))
+        count = max(len(range(0, len(part), stride)) for part in sequence.parts())
         if count < needed:
+            gap = " without a gap in time" if sequence.breaks else ""
             raise SourceError(
-                f"{sequence.name}: {count} frames at a stride of {stride}, but validation needs {needed}; take it out of "
+                f"{sequence.name}: {count} frames at a stride of {stride}{gap}, but validation needs {needed}; take it out of "
                 "data.validate_on or give a longer one"
             )
+
+
+def scored_windows(sequence: Sequence, stride: int, count: int) -> list[NDArray[np.uint8]]:
+    """WINDOWS windows of ``count`` frames, ``stride`` apart, spread over the sequence, without one that reaches over a gap."""
+    windows = [
+        (frames, start)
+        for frames in (part.frames[::stride] for part in sequence.parts())
+        for start in range(len(frames) - count + 1)
+    ]
+    chosen = np.unique(np.linspace(0, len(windows) - 1, WINDOWS).round().astype(int))
+    return [frames[start : start + count] for frames, start in (windows[i] for i in chosen)]
 
 
 def short_names(sequences: Many[Sequence | LabelledSequence]) -> list[str]:
@@ -89,21 +101,20 @@ def validate(network: nn.Module, sequences: list[Sequence], recipe: Recipe) -> t
     scores: dict[str, float] = {}
     strips: dict[str, Image] = {}
     for name, sequence in zip(short_names(sequences), sequences, strict=True):
-        frames = sequence.frames[:: stride_for(sequence.rate_hz, recipe.data.period)]
-        starts = np.unique(np.linspace(0, len(frames) - WINDOW - wanted[-1], WINDOWS).round().astype(int))
+        windows = scored_windows(sequence, stride_for(sequence.rate_hz, recipe.data.period), WINDOW + wanted[-1])
         got: dict[str, list[float]] = {}
-        for start in starts:
-            clip = np.ascontiguousarray(frames[start : start + WINDOW])
+        for number, window in enumerate(windows):
+            clip = np.ascontiguousarray(window[:WINDOW])
             images, flows = window_inputs(clip, recipe.network.needs_flows)
             flows = None if flows is None else flows.to(device)
             predicted = network(images.to(device), flows, steps)[0]
             futures = predicted.permute(0, 2, 3, 1).mul(255).round().byte().cpu().numpy()[[steps.index(k) for k in wanted]]
-            true = np.stack([np.asarray(frames[start + WINDOW - 1 + k]) for k in wanted])
+            true = np.stack([np.asarray(window[WINDOW - 1 + k]) for k in wanted])
             for k, values in zip(wanted, metrics(futures, true), strict=True):
                 for metric in SCORED:
                     if values[metric] is not None:
                         got.setdefault(f"{metric}@{k}", []).append(values[metric])
-            if start == starts[len(starts) // 2]:
+            if number == len(windows) // 2:
                 columns = [np.concatenate([clip[-1], clip[-1]])]
                 columns += [np.concatenate([real, guess]) for real, guess in zip(true, futures, strict=True)]
                 strips[name] = np.concatenate(columns, axis=1)

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from training.datasets.frames import Sequence
 from training.recipe import Recipe
 from training.train import Log, batches, load_data, main, run
 from training.trainer import Trainer
-from training.validate import short_names
+from training.validate import WINDOWS, check_long_enough, scored_windows, short_names
 from vidpred_ros.errors import ModelError, SourceError
 
 ROOT = Path(__file__).parents[2]
@@ -196,6 +197,20 @@ def test_validation_says_which_sequence_is_too_short_before_it_trains() -> None:
     data = recipe().data.model_dump() | {"validate_on": ["synthetic:seed=5,seconds=1,rate=10,width=64,height=48"]}
     with pytest.raises(SourceError, match=r"seed=5.*10 frames at a stride of 1, but validation needs 11"):
         load_data(recipe(data=data))
+
+
+def test_validation_does_not_look_over_a_gap_in_time() -> None:
+    """Frames whose level tells their number: a window's are consecutive, and lie between two gaps."""
+    levels = np.broadcast_to(np.arange(40, dtype=np.uint8)[:, None, None, None], (40, 32, 48, 3))
+    sequence = Sequence("bag", 10, levels, breaks=(5, 18))
+    firsts = []
+    for window in scored_windows(sequence, 1, 11):
+        numbers = window[:, 0, 0, 0].tolist()
+        assert numbers == list(range(numbers[0], numbers[0] + 11))
+        firsts.append(numbers[0])
+    assert set(firsts) <= {5, 6, 7, *range(18, 30)} and {5, 29} <= set(firsts) and len(firsts) == WINDOWS
+    with pytest.raises(SourceError, match="bag: 7 frames at a stride of 2 without a gap in time"):
+        check_long_enough([replace(sequence, rate_hz=20, breaks=(13, 26))], recipe())
 
 
 def test_validation_tells_sequences_apart() -> None:

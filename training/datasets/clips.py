@@ -24,6 +24,7 @@ from vidpred_ros.errors import SourceError
 from vidpred_ros.motion import DisFlow, gray
 from vidpred_ros.networks.config import WINDOW
 from vidpred_ros.preprocess import crop_window
+from vidpred_ros.window import stride_for
 
 #: In this share of the clips the oldest frame has no flow, as in the first window after a start.
 NO_FIRST_FLOW = 0.2
@@ -31,11 +32,11 @@ NO_FIRST_FLOW = 0.2
 PATCH_TRIES = 25
 
 
-def strides_within(rate_hz: float, rates: tuple[float, float]) -> list[int]:
-    """Strides that bring a camera's rate into [low, high] Hz; the nearest one when none does."""
-    low, high = rates
+def strides_within(rate_hz: float, data: Data) -> list[int]:
+    """Strides that bring a camera's rate into ``data.rates``; where none does that of evaluation, nearest to ``data.period``."""
+    low, high = data.rates
     fits = [n for n in range(1, 61) if low * 0.99 <= rate_hz / n <= high * 1.01]
-    return fits or [max(1, round(rate_hz / ((low + high) / 2)))]
+    return fits or [stride_for(rate_hz, data.period)]
 
 
 class Timed(Protocol):
@@ -87,7 +88,7 @@ def deal(sequences: Many[T], data: Data, span: int, seed: int) -> tuple[list[tup
     counts: list[int] = []
     weights: list[float] = []
     for sequence in sequences:
-        strides = strides_within(sequence.rate_hz, data.rates) if span > 1 else [1]
+        strides = strides_within(sequence.rate_hz, data) if span > 1 else [1]
         fitting = [n for n in strides if len(sequence) > n * (span - 1)]
         weight = next((w for pattern, w in data.weights.items() if pattern in sequence.name), 1.0)
         for stride in fitting:
@@ -95,7 +96,7 @@ def deal(sequences: Many[T], data: Data, span: int, seed: int) -> tuple[list[tup
             counts.append(len(sequence) - stride * (span - 1))
             weights.append(weight / len(fitting))
     if not any(weights):
-        raise SourceError(f"no training sequence holds {span} frames at {data.rates} Hz, or all have weight 0")
+        raise SourceError(f"no training sequence holds {span} frames at {data.rates} Hz without a gap, or all have weight 0")
     return choices, Deck(counts, weights, seed)
 
 
@@ -129,17 +130,21 @@ def in_other_light(frames: NDArray[np.uint8], strength: float, rng: np.random.Ge
 class ClipDataset(Dataset[dict[str, Tensor]]):
     """``len`` random clips: frames (8 + K, 3, H, W) float32 in [0, 1] and flows (8, 2, H, W) in pixels.
 
+    Shouno 2020, section 4.1, samples sequences of ten frames and gives the network the last 8 of them. With K = 1 a clip is
+    drawn from ten too, as we read it: one that the network does not see (the oldest flow looks at it), 8 that it sees, and
+    the one that it predicts.
+
     Raises SourceError when no sequence is long enough for one clip.
     """
 
     def __init__(self, sequences: Many[Sequence], data: Data, futures: int, flows: bool, seed: int, length: int) -> None:
         self.data, self.futures, self.flows, self.seed, self.length = data, futures, flows, seed, length
         self.span = WINDOW + 1 + futures  # one frame more: the oldest frame's flow needs the one before it
-        self.choices, self.deck = deal(sequences, data, self.span, seed)
+        self.choices, self.deck = deal([part for sequence in sequences for part in sequence.parts()], data, self.span, seed)
         settings = data.model_dump_json(
             exclude={"train", "flip", "photometric", "patch", "patch_motion", "workers", "validate_on"}
         )
-        drawn_from = [(s.name, s.key, s.rate_hz, s.frames.shape) for s in sequences]
+        drawn_from = [(s.name, s.key, s.rate_hz, s.frames.shape, s.breaks) for s in sequences]
         self._bank = Bank(("deck", settings, drawn_from, futures, flows, seed))
         self._dis: DisFlow | None = None  # made in each worker: OpenCV objects do not pickle
 

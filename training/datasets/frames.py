@@ -6,16 +6,19 @@ import fcntl
 import hashlib
 import json
 import logging
+import math
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from itertools import islice
+from dataclasses import asdict, dataclass, replace
+from itertools import islice, pairwise
 from multiprocessing import get_context
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import cv2
@@ -34,7 +37,9 @@ CACHE_HEIGHT = 256
 #: So many frames are decoded by this process alone.
 FEW = 100
 #: Part of the key of cached frames: a change of the format or of the resizing counts it up.
-VERSION = 2
+VERSION = 3
+#: A step in time of more than this many usual ones is a gap: frames are missing, or a recording was stopped.
+GAP = 1.5
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +53,7 @@ class Stored:
 
     path: Path
     shape: tuple[int, ...]
+    first: int = 0  # number of the frame in the file that is number 0 here
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -55,7 +61,7 @@ class Stored:
     def __getitem__(self, index: Any) -> NDArray[np.uint8]:
         """A view of the memory-mapped file."""
         # the file may have room for frames that could not be decoded
-        return np.load(self.path, mmap_mode="r")[: self.shape[0]][index]
+        return np.load(self.path, mmap_mode="r")[self.first : self.first + self.shape[0]][index]
 
 
 @dataclass(frozen=True)
@@ -66,9 +72,21 @@ class Sequence:
     rate_hz: float
     frames: NDArray[np.uint8] | Stored
     key: str = ""  # hash of the data and of how they were decoded
+    breaks: tuple[int, ...] = ()  # numbers of the frames before which there is a gap in time
 
     def __len__(self) -> int:
         return len(self.frames)
+
+    def parts(self) -> list[Sequence]:
+        """What lies between the gaps, each part as a sequence without one: no window reaches over a gap."""
+        edges = pairwise((0, *self.breaks, len(self)))
+        return [replace(self, frames=_between(self.frames, first, end), breaks=()) for first, end in edges]
+
+
+def _between(frames: NDArray[np.uint8] | Stored, first: int, end: int) -> NDArray[np.uint8] | Stored:
+    if isinstance(frames, Stored):
+        return replace(frames, shape=(end - first, *frames.shape[1:]), first=frames.first + first)
+    return frames[first:end]
 
 
 @dataclass(frozen=True)
@@ -80,6 +98,7 @@ class Meta:
     shape: tuple[int, ...]
     bytes: int  # size of the file, to know it whole
     dropped: int  # frames that could not be decoded
+    breaks: tuple[int, ...]  # as Sequence has them
 
 
 def cache_folder() -> Path:
@@ -111,7 +130,9 @@ def open_recordings(found: list[Recording], fit: tuple[int, int] | None) -> list
         if meta.dropped:
             log.warning("%s: %d frames cannot be decoded and are left out", recording.name, meta.dropped)
         frames = Stored(path, meta.shape)
-        sequences.append(Sequence(recording.name, recording.rate_hz or meta.rate_hz, frames, path.stem))
+        if meta.breaks:
+            log.warning("%s: %d gaps in time; no window reaches over them", recording.name, len(meta.breaks))
+        sequences.append(Sequence(recording.name, recording.rate_hz or meta.rate_hz, frames, path.stem, meta.breaks))
     return sequences
 
 
@@ -124,7 +145,7 @@ def _read_meta(path: Path) -> Meta | None:
     """None when the frames are not in the cache, or not whole: then they are decoded (again)."""
     try:
         values = json.loads(path.with_suffix(".json").read_text())
-        meta = Meta(**values | {"shape": tuple(values["shape"])})
+        meta = Meta(**values | {"shape": tuple(values["shape"]), "breaks": tuple(values["breaks"])})
         return meta if path.stat().st_size == meta.bytes else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
@@ -204,23 +225,26 @@ def _decode_in_worker(recording: Recording, path: Path, fit: tuple[int, int] | N
 def decode(recording: Recording, path: Path, fit: tuple[int, int] | None, tick: Callable[[], object]) -> None:
     """Write a recording's frames to ``path`` one after the other, then their Meta beside them; ``tick`` for each frame.
 
-    Raises SourceError when no frame can be decoded, when they differ in size, or when the number is not the expected one.
+    Raises SourceError when no frame can be decoded, when they differ in size, when the number is not the expected one, and
+    when the disk has no room for them.
     """
     source = recording.source()
     room = len(source)
     part = path.with_suffix(f".{os.getpid()}.part")
     stored: NDArray[np.uint8] | None = None
-    count = 0
+    stamps: list[int] = []
     for frame in islice(source, room):
         image = _shrink(frame.image, fit)
         if stored is None:
-            stored = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=(room, *image.shape))
+            stored = _make_room(part, (room, *image.shape), recording.name)
+        count = len(stamps)
         if image.shape != stored.shape[1:]:
             part.unlink()
             raise SourceError(f"{recording.name}: its frames differ in size; frame {count} is {image.shape[1]}x{image.shape[0]}")
         stored[count] = image
-        count += 1
+        stamps.append(frame.stamp_ns)
         tick()
+    count = len(stamps)
     if stored is None:
         raise SourceError(f"{recording.name}: no frame can be decoded")
     if recording.expected not in (None, count):
@@ -228,11 +252,34 @@ def decode(recording: Recording, path: Path, fit: tuple[int, int] | None, tick: 
         raise SourceError(f"{recording.name}: {count} of {recording.expected} frames are there; download it again")
     shape = stored.shape[1:]
     del stored  # writes what is left
-    meta = Meta(recording.name, source.rate_hz, (count, *shape), part.stat().st_size, room - count)
+    meta = Meta(recording.name, source.rate_hz, (count, *shape), part.stat().st_size, room - count, gaps(stamps))
     part.replace(path)  # whole or not at all
     notes = path.with_suffix(".json.part")
     notes.write_text(json.dumps(asdict(meta)))
     notes.replace(path.with_suffix(".json"))
+
+
+def gaps(stamps_ns: list[int]) -> tuple[int, ...]:
+    """Numbers of the frames that come GAP times later than frames usually do, or not later at all (a bag that loops)."""
+    steps = [now - before for before, now in pairwise(stamps_ns)]
+    usual = median([step for step in steps if step > 0] or [0])
+    return tuple(number for number, step in enumerate(steps, start=1) if not 0 < step <= GAP * usual)
+
+
+def _make_room(path: Path, shape: tuple[int, ...], name: str) -> NDArray[np.uint8]:
+    """A memory-mapped file whose every byte has its place: a page of a sparse one without a place kills whoever writes to it."""
+    try:
+        stored = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        needed, free = math.prod(shape) / 1e9, shutil.disk_usage(path.parent).free / 1e9
+        raise SourceError(
+            f"{name}: its frames need {needed:.1f} GB in {path.parent}, {free:.1f} GB are free ({error.strerror}); "
+            "VIDPRED_CACHE moves the cache to another disk"
+        ) from None
+    return stored
 
 
 def _shrink(image: NDArray[np.uint8], fit: tuple[int, int] | None) -> NDArray[np.uint8]:

@@ -88,7 +88,8 @@ class RosbagSource:
             raise SourceError(f"{self.name} has no image topic; its topics are: {others}")
         listing = "".join(f"\n  {t}  {kind}  {count} images" for t, (kind, count) in sorted(images.items()))
         if wanted is None and len(images) > 1:
-            raise SourceError(f"{self.name} has {len(images)} image topics; choose one with --topic:{listing}")
+            how = f"choose one with --topic, in a recipe with {self.name}?topic=/TOPIC"
+            raise SourceError(f"{self.name} has {len(images)} image topics; {how}:{listing}")
         topic = next(iter(images)) if wanted is None else "/" + wanted.lstrip("/")
         if topic not in images:
             raise SourceError(f"{self.name} has no image topic {wanted}; it has:{listing}")

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.disk import no_room
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -16,6 +17,7 @@ from training.datasets.clips import ClipDataset, Deck, strides_within
 from training.datasets.frames import Sequence
 from training.recipe import Data
 from vidpred_ros.errors import SourceError
+from vidpred_ros.window import stride_for
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +71,15 @@ def test_a_deck_of_equal_weights_holds_every_window_once(
     assert deck.size < 20 or rounds[0] != rounds[1]
 
 
+def test_no_clip_reaches_over_a_gap_in_time() -> None:
+    sequence = replace(moving_sequence(40), breaks=(12, 20, 33))  # the second and the last part are too short for a clip
+    clips = ClipDataset([sequence], Data(train=["x"], size=(48, 48), flip=0.0), 1, flows=True, seed=0, length=50)
+    crops = sequence.frames[:, :, 6:54].transpose(0, 3, 1, 2) / 255.0
+    starts = [int(np.argmin(np.abs(crops - clips[i]["frames"][0].numpy()).mean((1, 2, 3)))) for i in range(clips.deck.size)]
+    # 9 frames are seen and predicted, and one before them: frames 0 to 11 hold three clips, 20 to 32 four
+    assert sorted(starts) == [1, 2, 3, 21, 22, 23, 24]
+
+
 def test_weights_are_the_shares_of_windows() -> None:
     rng = np.random.default_rng(0)
     deck = Deck([100, 300, 50, 10], [1.0, 0.2, 2.0, 0.0], seed=3)
@@ -100,6 +111,13 @@ def test_a_damaged_bank_is_made_again(cache: Path) -> None:
         file.write_bytes(damaged)
         assert all(torch.equal(first[key], clips[1][key]) for key in first)
         assert file.read_bytes() == whole
+
+
+def test_a_bank_without_room_says_so(cache: Path) -> None:
+    clips = ClipDataset([moving_sequence()], Data(train=["x"], size=(32, 32), bank=2), 2, True, 0, 9)
+    with no_room(), pytest.raises(SourceError, match=r"a clip of 0\.1 MB cannot be kept in .*clips.*VIDPRED_CACHE"):
+        clips[1]
+    assert not [path for path in cache.rglob("*") if path.is_file()]
 
 
 def test_a_bank_is_not_used_for_other_data() -> None:
@@ -167,12 +185,17 @@ def test_a_patch_fits_into_a_frame() -> None:
 
 
 def test_strides_and_short_sequences() -> None:
-    assert strides_within(10, (7, 13)) == [1]
-    assert strides_within(25, (7, 13)) == [2, 3]
-    assert strides_within(17, (7, 13)) == [2]
-    assert strides_within(30, (10, 10)) == [3]
-    assert strides_within(60, (10, 10)) == [6]
-    assert strides_within(8, (10, 10)) == [1]  # the nearest there is
+    def strides(rate_hz: float, low: float, high: float) -> list[int]:
+        return strides_within(rate_hz, Data(train=["x"], rates=(low, high)))
+
+    assert strides(10, 7, 13) == [1]
+    assert strides(25, 7, 13) == [2, 3]
+    assert strides(17, 7, 13) == [2]
+    assert strides(30, 10, 10) == [3]
+    assert strides(60, 10, 10) == [6]
+    for rate_hz in (8.0, 12.0, 15.0, 17.0, 24.0, 25.0, 35.0):  # none fits: as in evaluation
+        assert strides(rate_hz, 10, 10) == [stride_for(rate_hz, 0.1)]
+    assert strides(25, 10, 10) == [3]
     with pytest.raises(SourceError, match="no training sequence holds"):
         ClipDataset([moving_sequence(5)], Data(train=["x"], size=(48, 48)), 3, False, 0, 1)
     with pytest.raises(SourceError, match="or all have weight 0"):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.datasets import numbers, picture, write_images
+from helpers.disk import no_room
 
 from training.datasets.frames import decode, open_sequences
 from training.datasets.recording import ImageFiles, Recording
@@ -125,6 +126,41 @@ def test_frames_of_two_sizes_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frames, "find_recordings", lambda text, split: [Recording("two", partial(Dropping, 16), ())])
     with pytest.raises(SourceError, match="two: its frames differ in size; frame 10 is 32x24"):
         open_sequences("two", (16, 16), "train", True)
+
+
+def stopped_recording(name: str = "stopped", stamps: tuple[int, ...] = (0, 100, 205, 700, 800, 890, 400, 500)) -> Recording:
+    """A camera that was stopped after its third frame, and whose clock was set back after its sixth. Stamps in ms."""
+
+    class Stopped(ImageFiles):
+        def __iter__(self):
+            for i, stamp in enumerate(stamps):
+                yield SourceFrame(stamp * 1_000_000, picture(i))
+
+    return Recording(name, lambda: Stopped([Path(name)] * len(stamps), name, 10.0), ())
+
+
+def test_a_sequence_has_parts_between_gaps_in_time(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from training.datasets import frames
+
+    monkeypatch.setattr(frames, "find_recordings", lambda text, split: [stopped_recording()])
+    monkeypatch.setattr(Recording, "fingerprint", lambda recording: recording.name)
+    for _ in range(2):  # as decoded, and as found in the cache
+        (sequence,) = open_sequences("stopped", (16, 16), "train", False)
+        assert sequence.breaks == (3, 6) and "stopped: 2 gaps in time" in caplog.text
+        assert [numbers(part.frames[:]) for part in sequence.parts()] == [[0, 1, 2], [3, 4, 5], [6, 7]]
+        assert numbers(sequence.parts()[1].frames[::2]) == [3, 5] and len(sequence.parts()[2].frames) == 2
+    assert frames.gaps([0, 100, 149, 300, 450]) == () and frames.gaps([0, 10, 20, 36]) == (3,)  # jitter, and a frame lost
+    assert frames.gaps([7]) == () and frames.gaps([0, 1, 1, 2]) == (2,)
+
+
+def test_a_disk_without_room_is_an_error_before_the_first_frame_is_written(tmp_path: Path, cache: Path) -> None:
+    folder = write_folder(tmp_path / "a")
+    cache.mkdir(parents=True)
+    with no_room(), pytest.raises(SourceError, match=r"a: its frames need 0\.0 GB in .*sequences, [0-9.]+ GB are free .*VIDPRED_CACHE"):
+        open_sequences(folder, (16, 16), "train", False)
+    assert not list(cache.glob("*.part")) and not list(cache.glob("*.npy"))
 
 
 def test_many_sequences_do_not_hold_files_open(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def test_a_recipe_names_the_topic_of_a_bag(tmp_path: Path) -> None:
     assert numbers(f.image for f in rear.source()) == [10, 11, 12]
     assert front.fingerprint() != rear.fingerprint()
     (unnamed,) = find_recordings(str(bag), "train")
-    with pytest.raises(SourceError, match="2 image topics"):
+    with pytest.raises(SourceError, match=r"2 image topics; choose one with --topic, in a recipe with .*\?topic=/TOPIC:\n  /"):
         unnamed.source()
 
 
