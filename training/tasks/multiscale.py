@@ -17,8 +17,9 @@ from vidpred_ros.networks.multiscale import LEAST_PATCH, MultiScale, MultiScaleD
 class MultiScaleTask:
     """Sections 2 and 3: one pass of the generator, judged at each scale; frames are in [-1, 1] for every loss.
 
-    Each term is a sum over the scales of means over pixels and samples. Raises ConfigError when the training frames or
-    patches are too small for the discriminator.
+    Each term is a sum over all four scales of means over pixels and samples. The paper writes such a sum for the adversarial
+    loss alone; that Lp and GDL are summed too, and not taken at the full size only, is how we read it. Raises ConfigError when
+    the training frames or patches are too small for the discriminator.
     """
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:

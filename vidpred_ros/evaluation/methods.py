@@ -43,8 +43,9 @@ def baselines(size: tuple[int, int], period_s: float, steps: int) -> dict[str, M
 def best_of(predictor: Predictor, count: int, seed: int) -> dict[str, Method]:
     """``best_of_N``: the sample, of N, that has the best SSIM, averaged over the steps (Lee 2021, section 3).
 
-    It is chosen with the truth in hand, so it tells how far the samples reach and not how good one forecast is. Raises
-    ConfigError for a predictor that draws no samples.
+    One future for each window, the same at every step and for all metrics: so we read the paper, and not the best frame of
+    each step. It is chosen with the truth in hand, so it tells how far the samples reach and not how good one forecast is.
+    Raises ConfigError for a predictor that draws no samples.
     """
     if not isinstance(predictor, Stochastic):
         raise ConfigError(f"--samples {count}: {predictor.model_id} is not stochastic, its forecasts are all the same")

@@ -99,6 +99,7 @@ class HierarchicalResidual(nn.Module):
     ``forward(frames, flows, steps)``: frames (B, 8, 3, H, W), flows (B, 8, 2, H, W) or None -> (B, K, 3, H, W), where
     ``steps`` names the K future frames that are wanted, 1 being the next (a recursion gives 1..K and nothing else).
     Flow t is the backward flow, in pixels, from frame t to the frame before it; 0 where there is no frame before.
+    Parameters with the warp head and the motion prior: paper form 85.6 M, tree form 49.0 M, tree form at width 0.25 3.1 M.
     """
 
     def __init__(self, config: HierarchicalConfig) -> None:
