@@ -36,6 +36,8 @@ ROWS = {
     "uncertainty": "uncertainty",
     "mean_uncertainty": "uncertainty,\nmean over\nthe steps",
 }
+#: Below the label map that the predictor starts from, in the column of now.
+SEEN = "what it starts from"
 #: Nats at which the uncertainty's colours end, the same in every picture: between four classes that are equally likely
 #: (1.39) and five.
 ENTROPY_END = 1.5
@@ -59,7 +61,7 @@ def draw_label_strip(
     ``maps``: KxHxW label maps of each method; ``scores``: of this trial.
     """
     rows = _rows(trial, maps)
-    captions = {(score.method, score.step): _caption(score) for score in scores}
+    captions = {("predictor", 0): SEEN} | {(score.method, score.step): _caption(score) for score in scores}
     first = next(image for image in rows["camera"] if image is not None)
     cell_h, cell_w = first.shape[:2]
     captioned = {name for name in rows if any((name, k) in captions for k in range(1, len(trial.frames) + 1))}
@@ -98,11 +100,12 @@ def _rows(trial: LabelTrial, maps: Mapping[str, NDArray[np.uint8]]) -> dict[str,
     truth = [labels if labels is not None else np.full(size, IGNORE, np.uint8) for labels in trial.truth]
     rows: dict[str, list[NDArray[np.uint8] | None]] = {
         "camera": [enlarge(frame) for frame in frames],
-        "truth": [_coloured(labels) for labels in (trial.labels[-1], *truth)],
+        "truth": [None, *(_coloured(labels) for labels in truth)],
     }
     for name in ROWS:
         if name in maps:
-            rows[name] = [None, *(_coloured(labels) for labels in maps[name])]
+            seen = _coloured(trial.labels[-1]) if name == "predictor" else None
+            rows[name] = [seen, *(_coloured(labels) for labels in maps[name])]
     entropies = [horizon.entropy for horizon in trial.forecast.horizons]
     if any(entropy is not None for entropy in entropies):
         rows["uncertainty"] = [None, *(None if e is None else enlarge(entropy_map(e)) for e in entropies)]
