@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,11 @@ import cv2
 import numpy as np
 import onnx
 import pytest
+from helpers.fake_cuda import FakeCuda
+from helpers.fake_tensorrt import make_module
 from onnx import TensorProto, helper
 
+from vidpred_ros.engines.choice import Gpu
 from vidpred_ros.errors import ConfigError, EngineError, ModelError
 from vidpred_ros.segmenters import make_segmenter
 from vidpred_ros.segmenters.onnx import OnnxSegmenter
@@ -175,7 +179,74 @@ def test_colours_that_could_be_first_or_last(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, TRAIN[ids])
 
 
-def test_torch_runs_released_models_only(tmp_path: Path) -> None:
+def test_torch_runs_released_models_only_and_another_takes_its_place(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = scores_network(tmp_path / "net.onnx", [1, 3, *SIZE])
-    with pytest.raises(EngineError, match="runs on openvino or onnxruntime"):
-        OnnxSegmenter(path, table(tmp_path), "torch")
+    with caplog.at_level("WARNING"):
+        segmenter = OnnxSegmenter(path, table(tmp_path), "torch")
+    assert segmenter.engine.startswith("openvino")
+    assert caplog.messages == ["engine torch runs released models only and openvino takes its place for net.onnx"]
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """A machine with a GPU and TensorRT, both doubles; its builder."""
+    fake = FakeCuda()
+    module = make_module("tensorrt", "10.3.0", fake)
+    monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", fake)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "tensorrt", module)
+    monkeypatch.setattr("vidpred_ros.engines.tensorrt_engine.find_gpu", lambda: Gpu("Orin", "8.7", 32.0, "12.6"))
+    monkeypatch.setattr("vidpred_ros.engines.choice._gpu_obstacle", lambda name, _: "" if name == "tensorrt" else "not installed")
+    monkeypatch.setattr("vidpred_ros.engines.cuda.DRIVER_FILE", tmp_path / "no such file")
+    monkeypatch.setenv("VIDPRED_CACHE", str(tmp_path / "cache"))
+    return module.Builder  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("engine", ["tensorrt", None])
+@pytest.mark.parametrize("ids_out", [False, True])
+def test_tensorrt_builds_it_once_for_the_size_of_the_table(gpu: Any, tmp_path: Path, engine: str | None, ids_out: bool) -> None:
+    path = tmp_path / "net.onnx"
+    path = ids_network(path, [1, "h", "w", 3]) if ids_out else scores_network(path, ["n", 3, "h", "w"])
+    frame, ids = colours()
+    for _ in range(2):
+        segmenter = make_segmenter(str(path), engine, table(tmp_path, CLASSES + "network: {size: [32, 64]}"))
+        assert segmenter.engine == "tensorrt fp32"
+        np.testing.assert_array_equal(segmenter.segment(frame), TRAIN[ids])
+        segmenter.close()
+    assert gpu.builds == 1
+    other = make_segmenter(str(path), engine, table(tmp_path, CLASSES + "network: {size: [48, 96]}"))
+    assert other.segment(np.zeros((48, 96, 3), np.uint8)).shape == (48, 96) and gpu.builds == 2
+    other.close()
+
+
+def test_weights_beside_the_file_are_built_in(gpu: Any, tmp_path: Path) -> None:
+    node = helper.make_node("Conv", ["image", "weight"], ["out"])
+    weight = onnx.numpy_helper.from_array(np.eye(3, dtype=np.float32)[:, :, None, None], "weight")
+    path = write(tmp_path / "net.onnx", [node], [1, 3, *SIZE], TensorProto.FLOAT, [1, 3, *SIZE], TensorProto.FLOAT, weight)
+    onnx.save(onnx.load(path), path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    frame, ids = colours()
+    for order in ([0, 1, 2], [2, 0, 1]):
+        np.eye(3, dtype=np.float32)[order].tofile(tmp_path / "weights.bin")
+        found = make_segmenter(str(path), "tensorrt", table(tmp_path)).segment(frame)
+        np.testing.assert_array_equal(found, TRAIN[np.argsort(order)[ids]])
+    assert gpu.builds == 2, "other weights are another network"
+
+
+def test_what_tensorrt_does_not_take_runs_on_the_cpu(gpu: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    nodes = [
+        helper.make_node("Transpose", ["image"], ["first"], name="turn", perm=[0, 3, 1, 2]),
+        helper.make_node("Cast", ["first"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("ArgMax", ["float"], ["out"], axis=1, keepdims=0),
+    ]
+    path = write(tmp_path / "net.onnx", nodes, [1, *SIZE, 3], TensorProto.UINT8, [1, *SIZE], TensorProto.INT64)
+    frame, ids = colours()
+    with caplog.at_level("WARNING"):
+        segmenter = make_segmenter(str(path), "tensorrt", table(tmp_path))
+    assert segmenter.engine.startswith("openvino")
+    assert "engine tensorrt cannot run net.onnx and openvino takes its place" in caplog.text and "node turn" in caplog.text
+    np.testing.assert_array_equal(segmenter.segment(frame), TRAIN[ids])
+
+
+def test_an_engine_that_is_not_here_is_an_error(tmp_path: Path) -> None:
+    path = scores_network(tmp_path / "net.onnx", [1, 3, *SIZE])
+    with pytest.raises(EngineError, match="unknown engine 'abacus'"):
+        OnnxSegmenter(path, table(tmp_path), "abacus")

@@ -9,10 +9,18 @@
       std: [1, 1, 1]                          #   in the order of ``colours``
       colours: rgb                            # or bgr
       layout: nchw                            # or nhwc: only where the file does not show it
+
+It runs on TensorRT, built and kept like a released model's graphs, on OpenVINO, or on ONNX Runtime (on the CPU). Where it does not
+run on the engine that was asked for, torch above all, one of the CPU's takes its place with a warning: a node has one engine for
+its frames and its segmenter. It computes in the types that the file is written in; only OpenVINO takes bfloat16 where the
+processor has it, unless float32 is asked for.
 """
 
 from __future__ import annotations
 
+import hashlib
+import logging
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,19 +31,31 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from vidpred_ros.engines.base import Engine, bf16_is_native
-from vidpred_ros.engines.choice import EngineLike, as_choice, choose, obstacles
-from vidpred_ros.errors import ConfigError, EngineError, ModelError
+from vidpred_ros.engines.base import Engine, bf16_is_native, cache_folder
+from vidpred_ros.engines.choice import (
+    GPU_ENGINES,
+    EngineChoice,
+    EngineLike,
+    as_choice,
+    choose,
+    first_that_opens,
+    obstacles,
+)
+from vidpred_ros.errors import ConfigError, EngineError, ModelError, VidpredError
 from vidpred_ros.semantics import IGNORE, read_class_table
 from vidpred_ros.sources.base import sha256_of_files
 
 Side = Annotated[int, Field(ge=16, le=8192)]
 Positive = Annotated[float, Field(gt=0)]
 Layout = Literal["nchw", "nhwc"]
-#: Engines that run a network of the user's own, best first.
-RUNTIMES = ("openvino", "onnxruntime")
+#: Engines that run a network of the user's own, best first: with a GPU, and without.
+ON_CPU = ("openvino", "onnxruntime")
+RUNTIMES = (*GPU_ENGINES, *ON_CPU)
 #: Types of an input that are filled: colours as they are, or normalised.
 TYPES: dict[int, Any] = {onnx.TensorProto.UINT8: np.uint8, onnx.TensorProto.FLOAT: np.float32}
+
+
+log = logging.getLogger(__name__)
 
 
 class Network(BaseModel):
@@ -75,7 +95,7 @@ class OnnxSegmenter:
         self.engine = f"{self._engine.name} {self._engine.precision}"
         try:
             self.segment(np.zeros((*self.size, 3), np.uint8))  # now, not when the first frame comes
-        except ConfigError:
+        except VidpredError:
             self.close()
             raise
 
@@ -189,17 +209,62 @@ def _size(path: Path, shape: list[int], layout: Layout, wanted: tuple[int, int] 
 
 def _open(path: Path, engine: EngineLike, shapes: dict[str, tuple[int, ...]]) -> Engine:
     choice = as_choice(engine)
-    name = choose(choice.name or next((one for one in RUNTIMES if not obstacles()[one]), None))
-    precision = choice.precision if choice.precision == "fp32" else None  # the file's own types decide else
+    return first_that_opens(_runtimes(path, choice.name), path.name, lambda name: _open_on(name, path, choice, shapes))
+
+
+def _runtimes(path: Path, named: str | None) -> list[str]:
+    """The engines to try, best first. Raises EngineError when the one that was named is not here, or none is."""
+    there = [name for name in RUNTIMES if not obstacles()[name]]
+    if named is not None:
+        choose(named)
+        there = [name for name in there if name == named or (name in ON_CPU and named not in ON_CPU)]
+    if not there:
+        raise EngineError(f"{path}: an .onnx file runs on {', '.join(RUNTIMES)}, and none of them can run here: pip install openvino")
+    if named not in (None, *RUNTIMES):
+        log.warning("engine %s runs released models only and %s takes its place for %s", named, there[0], path.name)
+    return there
+
+
+def _open_on(name: str, path: Path, choice: EngineChoice, shapes: dict[str, tuple[int, ...]]) -> Engine:
     try:
+        if name in GPU_ENGINES:
+            from vidpred_ros.engines.tensorrt_engine import open_tensorrt
+
+            fixed, precision = _with_fixed_shapes(path, shapes)
+            return open_tensorrt(fixed, name, precision, choice.progress)
         if name == "openvino":
             from vidpred_ros.engines.openvino_engine import OpenvinoEngine
 
-            return OpenvinoEngine(path, precision or ("bf16" if bf16_is_native() else "fp32"), shapes)
-        if name == "onnxruntime":
-            from vidpred_ros.engines.onnxruntime_engine import OnnxruntimeEngine
+            bf16 = bf16_is_native() and choice.precision != "fp32"
+            return OpenvinoEngine(path, "bf16" if bf16 else "fp32", shapes)
+        from vidpred_ros.engines.onnxruntime_engine import OnnxruntimeEngine
 
-            return OnnxruntimeEngine(path, shapes=shapes)
+        return OnnxruntimeEngine(path, shapes=shapes)
     except EngineError as error:
         raise EngineError(str(error).removesuffix("; delete it and it is made again")) from None
-    raise EngineError(f"{path}: engine {name} runs released models only; an .onnx file runs on openvino or onnxruntime")
+
+
+def _with_fixed_shapes(path: Path, shapes: dict[str, tuple[int, ...]]) -> tuple[Path, str]:
+    """A copy in the cache, named by what is in it, whose inputs have these shapes and which has all its weights within; and the
+    precision that it is written in."""
+    try:
+        model = onnx.load(str(path))
+        for port in model.graph.input:
+            for dim, side in zip(port.type.tensor_type.shape.dim, shapes.get(port.name, ()), strict=False):
+                dim.dim_value = side
+        del model.graph.value_info[:]  # of the open shapes
+        model = onnx.shape_inference.infer_shapes(model)
+        data = model.SerializeToString()
+    except Exception as error:  # noqa: BLE001 - protobuf's and the checker's own kinds: weights that are not there, more than 2 GB
+        raise EngineError(f"{path} cannot be given fixed shapes: {error}") from None
+    fixed = cache_folder() / f"{path.stem}-{hashlib.sha256(data).hexdigest()[:12]}.onnx"
+    if not fixed.is_file():
+        part = fixed.with_suffix(f".{os.getpid()}.part")
+        try:
+            fixed.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(data)
+            part.replace(fixed)
+        except OSError as error:
+            raise EngineError(f"the engine cache {fixed.parent} cannot be used: {error}; VIDPRED_CACHE moves it") from None
+    half = any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in model.graph.initializer)
+    return fixed, "fp16" if half else "fp32"
