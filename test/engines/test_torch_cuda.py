@@ -10,10 +10,15 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch")
 
-from vidpred_ros.engines import torch_engine
+from helpers.models import make_model
+from torch import nn
+
+from vidpred_ros.engines import open_engine, torch_engine
 from vidpred_ros.engines.base import Arrays, GraphSpec
+from vidpred_ros.engines.choice import Gpu
 from vidpred_ros.engines.graph import make_graph, probe_inputs
 from vidpred_ros.engines.torch_engine import TorchEngine
+from vidpred_ros.errors import EngineError
 from vidpred_ros.models import ReleasedModel
 
 SPEC = GraphSpec("stream", 2)
@@ -39,6 +44,58 @@ def test_half_precision_keeps_its_ports_and_is_close(model: ReleasedModel, input
     apart = np.abs(got["futures"].astype(int) - expected["futures"])
     assert 0 < apart.mean() < 4, "another precision, and the same network"
     assert half.stream().push({name: inputs[name] for name in ("frames", "flows")})["futures"].dtype == np.uint8
+
+
+@pytest.mark.parametrize("kind", ["hierarchical", "multiscale", "stochastic"])
+def test_weights_of_convolutions_are_cast_once(kind: str, tmp_path: Path) -> None:
+    """What each pass casts is what comes in, and the numbers are those of autocast by itself."""
+    model = ReleasedModel(make_model(tmp_path, kind=kind))
+    spec = GraphSpec("whole", 1, 2 if kind == "stochastic" else 1)
+    engine = TorchEngine(model, spec, "bf16")
+    cast = {name.rpartition(".")[0] for name, weight in engine._graph.named_parameters() if weight.dtype == torch.bfloat16}
+    assert cast == {name for name, layer in engine._graph.named_modules() if isinstance(layer, nn.modules.conv._ConvNd)} != set()
+    graph = make_graph(model, spec)
+    tensors = probe_inputs(graph, model.card.size)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        expected = graph(*tensors)
+    arrays = {name: tensor.numpy() for name, tensor in zip(engine.inputs, tensors, strict=True)}
+    assert np.array_equal(engine.infer(arrays)["futures"], expected.numpy())
+
+
+def test_float32_on_a_gpu_is_no_tf32() -> None:
+    before = torch.backends.cudnn.allow_tf32
+    with torch_engine.computing_in("fp32", "cuda"):
+        assert not torch.backends.cudnn.allow_tf32 and torch.backends.cudnn.enabled
+    assert torch.backends.cudnn.allow_tf32 == before
+    with torch_engine.computing_in("fp16", "cpu"):
+        assert torch.is_autocast_enabled("cpu") and torch.backends.cudnn.allow_tf32 == before
+
+
+def test_a_closed_engine_says_so(model: ReleasedModel, inputs: Arrays) -> None:
+    engine = TorchEngine(model, SPEC, "fp32")
+    engine.close()
+    engine.close()
+    with pytest.raises(EngineError, match="torch: it is closed"):
+        engine.infer(inputs)
+
+
+def test_a_torch_that_does_not_reach_the_gpu_gives_way(
+    model: ReleasedModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its CUDA is newer than the driver: eager and in float32 it would be the slowest of all."""
+    gpu = Gpu("Orin", "8.7", 29.9, "12.6")
+    monkeypatch.setattr("vidpred_ros.engines.choice._ask_driver", lambda: gpu)
+    for module in ("vidpred_ros.engines", "vidpred_ros.engines.choice"):
+        monkeypatch.setattr(f"{module}.torch_on_gpu", lambda: True)
+    monkeypatch.setattr("vidpred_ros.engines.choice.installed", lambda name: name in ("torch", "openvino"))
+    monkeypatch.setattr("vidpred_ros.engines.open_file", lambda *_: TorchEngine(model, SPEC, "fp32"))
+    monkeypatch.setattr("vidpred_ros.engines.exported_file", lambda *_: Path("a file"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    open_engine(model, steps=2)
+    assert "engine torch cannot run tiny (stream) and openvino takes its place: torch does not reach the GPU: " in caplog.text
+    with pytest.raises(EngineError, match=r"built for CUDA .*, and the driver runs CUDA 12.6 and older"):
+        open_engine(model, "torch", steps=2)
+    assert open_engine(model, "torch", steps=2, precision="fp32").name == "torch"
 
 
 def test_a_pass_that_cannot_be_recorded_runs_without_a_graph(

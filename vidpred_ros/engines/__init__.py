@@ -36,6 +36,7 @@ from vidpred_ros.engines.choice import (
     file_precision,
     find_gpu,
     first_that_opens,
+    torch_on_gpu,
 )
 from vidpred_ros.engines.plans import REFUSED
 from vidpred_ros.errors import EngineError
@@ -148,8 +149,16 @@ def open_engine(
 
 def _open(model: ReleasedModel, name: str, spec: GraphSpec, choice: EngineChoice) -> Engine:
     if name == "torch":
+        import torch
+
         from vidpred_ros.engines.torch_engine import TorchEngine
 
+        on_purpose = choice.name == "torch" and choice.precision == "fp32"  # on the CPU then
+        if torch_on_gpu() and not torch.cuda.is_available() and not on_purpose:
+            raise EngineError(
+                f"torch does not reach the GPU: it is built for CUDA {torch.version.cuda}, and the driver runs CUDA {find_gpu().cuda} and older; "
+                "install a torch for that or a newer driver, or name torch with precision fp32, which runs on the CPU"
+            )
         return TorchEngine(model, spec, choice.precision)
     spec = replace(spec, precision=file_precision(name, choice.precision))
     if name in GPU_ENGINES:

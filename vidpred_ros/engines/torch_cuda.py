@@ -33,7 +33,7 @@ class RecordedPass:
                 run(inputs)
         torch.cuda.current_stream().wait_stream(beside)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):  # other threads may use CUDA meanwhile
             self._outputs = run(inputs)
         self._results = {name: torch.empty(o.shape, dtype=o.dtype, pin_memory=True) for name, o in self._outputs.items()}
 

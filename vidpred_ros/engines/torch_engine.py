@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.modules.conv import _ConvNd
 
 from vidpred_ros.engines import expected_metadata
 from vidpred_ros.engines.base import Arrays, GraphSpec, check_inputs
@@ -35,6 +36,10 @@ class TorchEngine:
         self.device = torch.device("cuda" if on_gpu else "cpu")
         self.precision = precision or ("fp16" if on_gpu else "fp32")
         self._graph: Any = make_graph(model, spec).to(self.device)
+        if self.precision in HALF:  # once: autocast keeps no cast of weights that need no gradient
+            for layer in self._graph.modules():
+                if isinstance(layer, _ConvNd):
+                    layer.to(HALF[self.precision])
         zeros = self._graph.inputs(model.card.size)
         self.inputs = {name: tuple(zero.shape) for name, zero in zeros.items()}
         with torch.inference_mode():
@@ -47,7 +52,7 @@ class TorchEngine:
         self.metadata = self._graph.metadata() | expected_metadata(model, spec)
 
     def infer(self, arrays: Mapping[str, NDArray[Any]], into: Mapping[str, NDArray[Any]] | None = None) -> Arrays:
-        wrong = check_inputs(self.inputs, self.dtypes, arrays)
+        wrong = "it is closed" if self._graph is None else check_inputs(self.inputs, self.dtypes, arrays)
         if wrong:
             raise EngineError(f"torch: {wrong}")
         with torch.inference_mode():
@@ -73,11 +78,17 @@ class TorchEngine:
         return {name: result.cpu().numpy() for name, result in self._run(tensors).items()}
 
     def _run(self, tensors: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
-        half = HALF.get(self.precision)
-        with torch.autocast(self.device.type, half) if half else nullcontext():
+        with computing_in(self.precision, self.device.type):
             results = self._graph(*tensors)
         outputs = dict(zip(self._graph.outputs(), results if isinstance(results, tuple) else (results,), strict=True))
         return {name: output.float() if output.is_floating_point() else output for name, output in outputs.items()}
 
     def close(self) -> None:
         self._graph = self._recorded = None
+
+
+def computing_in(precision: str, device: str) -> AbstractContextManager[Any]:
+    """Float32 on a GPU is no TF32, which cuDNN takes by default."""
+    if precision in HALF:
+        return torch.autocast(device, HALF[precision])
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False) if device == "cuda" else nullcontext()
