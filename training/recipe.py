@@ -98,7 +98,6 @@ class StructureLoss(Strict):
 
     kind: Literal["structure"]
     beta: float = Field(5e-4, ge=0)
-    free_nats: float = Field(0.0, ge=0)  # of the divergence, at a place of a map: only what is above them costs (Kingma 2016)
     closed: bool = False  # True: after the context a map is made from those that the network made, as in a forecast
     moving: float = Field(1.0, gt=0)  # weight of the pixels of classes that move by themselves; the others have 1
     rare: float | None = Field(None, gt=1)  # weights by each class's share of a batch's pixels, as SegmenterLoss has them

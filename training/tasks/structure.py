@@ -55,8 +55,7 @@ class StructureTask:
             losses = {"nll": count * cross_entropy(taught.logits, true, weights)}
         if taught.posterior is not None and taught.prior is not None:
             posterior, prior = channels_last(taught.posterior), channels_last(taught.prior)
-            divergence = kl(posterior, prior).mean((2, 3))  # (B, L), nats of a place
-            losses["kl"] = self.loss.beta * (divergence - self.loss.free_nats).clamp(min=0).sum(1).mean()
+            losses["kl"] = self.loss.beta * kl(posterior, prior).mean((2, 3)).sum(1).mean()
         return losses
 
 

@@ -57,14 +57,6 @@ def test_the_losses_are_equation_1() -> None:
     assert torch.allclose(losses["kl"], 0.3 * each.sum((1, 2)).mean(), rtol=1e-3)
 
 
-def test_only_nats_above_the_free_ones_cost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A map below them counts zero, not less: it does not pay for another map."""
-    made, batch = task(beta=2.0, free_nats=0.5), clips(False)
-    places = torch.tensor([[0.1, 0.5, 0.9], [1.5, 0.2, 0.3]])  # nats of each map, the same at both of its places
-    monkeypatch.setattr("training.tasks.structure.kl", lambda posterior, prior: places[..., None, None].expand(2, 3, 1, 2))
-    assert float(made.losses("generator", batch, np.random.default_rng(0), False)["kl"]) == pytest.approx(2 * (0.4 + 1.0) / 2)
-
-
 def test_a_closed_loop_learns_the_futures_alone() -> None:
     made, batch = task({"form": "lstm"}, closed=True), clips(False)
     losses = made.losses("generator", batch, np.random.default_rng(0), False)
