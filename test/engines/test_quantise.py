@@ -12,13 +12,16 @@ import openvino
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from vidpred_ros.engines.quantise import quantise
+from vidpred_ros.engines.quantise import next_half, quantise
 from vidpred_ros.errors import EngineError
 
-RANGES = {"first.weight": 3.0, "second.weight": 2.0}
+#: 127 steps that float16 holds.
+RANGES = {"first.weight": 127 / 32, "second.weight": 127 / 64}
 SHAPE = (1, 3, 6, 8)
 FP8 = ml_dtypes.float8_e4m3fn
 
@@ -59,19 +62,22 @@ def rounded(x: NDArray[np.float32], limit: float, lowest: int, highest: int) -> 
     return (np.clip(np.rint(x / step), lowest, highest) * step).astype(np.float32)
 
 
-def rounded_weight(weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.stack([rounded(w, float(np.abs(w).max()), -127, 127) for w in weight])
+def rounded_weight(weight: NDArray[np.float32], unsigned: bool) -> NDArray[np.float32]:
+    steps = np.abs(weight).reshape(len(weight), -1).max(axis=1) / 127
+    steps = steps if unsigned else next_half(steps)
+    return np.stack([rounded(w, 127 * float(step), -127, 127) for w, step in zip(weight, steps, strict=True)])
 
 
 def reference(
     weights: dict[str, NDArray[np.float32]], x: NDArray[np.float32], past: NDArray[np.float32], unsigned: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     low, high = (0, 255) if unsigned else (-128, 127)
-    seen = torch.from_numpy(rounded(x, 3.0, -128, 127))
-    c = F.conv2d(seen, torch.from_numpy(rounded_weight(weights["first.weight"])), torch.from_numpy(weights["first.bias"]), 2, 1)
-    r = rounded(c.relu().numpy(), 2.0, low, high)
+    first, second = (torch.from_numpy(rounded_weight(weights[f"{name}.weight"], unsigned)) for name in ("first", "second"))
+    seen = torch.from_numpy(rounded(x, RANGES["first.weight"], -128, 127))
+    c = F.conv2d(seen, first, torch.from_numpy(weights["first.bias"]), 2, 1)
+    r = rounded(c.relu().numpy(), RANGES["second.weight"], low, high)
     both = torch.from_numpy(np.concatenate([past.transpose(0, 3, 1, 2), r], axis=1))
-    y = F.conv2d(both, torch.from_numpy(rounded_weight(weights["second.weight"])))
+    y = F.conv2d(both, second)
     return y.numpy(), r.transpose(0, 2, 3, 1)
 
 
@@ -83,7 +89,8 @@ def test_runtimes_compute_what_fake_quantisation_does(runtime: str, unsigned: bo
     onnx.checker.check_model(made, full_check=True)
     rng = np.random.default_rng(1)
     x = rng.normal(0, 1.5, SHAPE).astype(np.float32)
-    step, kind = (2.0 / 255, np.uint8) if unsigned else (2.0 / 127, np.int8)
+    kind, levels = (np.uint8, 255) if unsigned else (np.int8, 127)
+    step = RANGES["second.weight"] / levels
     past = rng.integers(0, 100, (1, 3, 4, 4)).astype(kind)
     if runtime == "onnxruntime":
         session = onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
@@ -143,10 +150,10 @@ def test_fp8_is_what_rounding_to_it_gives(tmp_path: Path) -> None:
 
     def fake_weight(name: str) -> torch.Tensor:
         largest = np.abs(weights[name]).reshape(4, -1).max(axis=1).reshape(4, 1, 1, 1)
-        return fake(weights[name], (largest / 448).astype(np.float32))
+        return fake(weights[name], next_half((largest / 448).astype(np.float32)))
 
-    step = np.float32(2.0 / 448)
-    first = F.conv2d(fake(x, np.float32(3.0 / 448)), fake_weight("first.weight"), torch.from_numpy(weights["first.bias"]), 2, 1)
+    before, step = (next_half(np.float32(RANGES[f"{name}.weight"] / 448)) for name in ("first", "second"))
+    first = F.conv2d(fake(x, before), fake_weight("first.weight"), torch.from_numpy(weights["first.bias"]), 2, 1)
     seen = torch.from_numpy(past.astype(np.float32).transpose(0, 3, 1, 2) * step)
     both = torch.cat([seen, fake(first.relu().numpy(), step)], dim=1)
     wanted = F.conv2d(both, fake_weight("second.weight")).numpy()
@@ -166,7 +173,7 @@ def test_unsigned_is_for_what_cannot_be_negative() -> None:
     values = constants(quantise(network()[0], RANGES, kind="uint8"))
     assert values["x_zero"].dtype == np.int8
     assert values["r_zero"].dtype == values["past_state_zero"].dtype == np.uint8
-    assert values["r_scale"] == values["past_state_scale"] == np.float32(2.0 / 255)
+    assert values["r_scale"] == values["past_state_scale"] == np.float32(RANGES["second.weight"] / 255)
 
 
 def test_a_layer_without_a_range_stays_in_float() -> None:
@@ -196,9 +203,17 @@ def test_tensors_that_meet_share_the_wider_range() -> None:
         [numpy_helper.from_array(np.eye(3, dtype=np.float32).reshape(3, 3, 1, 1), name) for name in ("a", "b")],
     )
     made = quantise(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]), {"a": 1.0, "b": 4.0})
-    assert constants(made)["r_scale"] == np.float32(4.0 / 127)
+    assert constants(made)["r_scale"] == next_half(np.float32(4.0 / 127))
     assert [list(n.input) for n in made.graph.node if n.op_type == "Add"] == [["u", "r_dq"]]
     assert sum(n.op_type == "QuantizeLinear" for n in made.graph.node) == 1
+
+
+@given(st.floats(2.0**-40, 2.0**15, width=32))
+def test_scales_are_raised_to_the_next_that_float16_holds(value: float) -> None:
+    found = next_half(np.float32(value))
+    below = np.nextafter(found.astype(np.float16), np.float16(0))
+    assert found.dtype == np.float32 and found == found.astype(np.float16)
+    assert np.float32(below) < np.float32(value) <= found
 
 
 def test_ranges_of_another_network_are_refused() -> None:

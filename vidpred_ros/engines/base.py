@@ -21,7 +21,7 @@ Arrays = dict[str, NDArray[Any]]
 #: Modules that must be importable for each engine, best engine for a CPU first.
 ENGINES = {"openvino": "openvino", "onnxruntime": "onnxruntime", "torch": "torch"}
 #: A new value of this makes every cached export stale.
-EXPORT_VERSION = 2
+EXPORT_VERSION = 3
 #: Of an exported file.
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "uint8", "fp8")
 #: Those in which convolutions take bytes, by ranges that were measured.

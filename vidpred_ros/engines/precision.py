@@ -1,6 +1,7 @@
 """An exported float32 graph written anew in another precision: half or fp8 (for TensorRT) or int8 (for all engines).
 
-TensorRT 11 takes precision from the graph only, so the types are written in. Half: convolutions and what lies between them.
+TensorRT 11 takes precision from the graph only, so the types are written in. Half: convolutions and what lies between them, and
+in TensorRT's files of eight bits what is not in eight bits of these.
 """
 
 from __future__ import annotations
@@ -16,11 +17,14 @@ from vidpred_ros.engines.base import EIGHT_BITS
 from vidpred_ros.engines.quantise import quantise
 from vidpred_ros.errors import ModelError
 
-HALVES = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
+HALVES = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16, "int8": TensorProto.FLOAT16, "fp8": TensorProto.FLOAT16}
 #: ONNX allows convolutions in bfloat16 from this opset on; since 20 nothing else that we use changed in it.
 BF16_OPSET = 22
 #: Computed in half whatever comes in. TensorRT for RTX (1.7) builds no transposed convolution in bfloat16.
-CONVOLUTIONS: dict[int, set[str]] = {TensorProto.FLOAT16: {"Conv", "ConvTranspose"}, TensorProto.BFLOAT16: {"Conv"}}
+CONVOLUTIONS: dict[int, set[str]] = {
+    TensorProto.FLOAT16: {"Conv", "ConvTranspose", "DequantizeLinear"},
+    TensorProto.BFLOAT16: {"Conv"},
+}
 #: Computed in half where all that comes in is half already. What is in neither set stays in float32: grid sampling, soft-max,
 #: arg-max, top-k, logarithms, reductions.
 BETWEEN = {
@@ -38,15 +42,18 @@ def retype(proto: onnx.ModelProto, precision: str, ranges: Mapping[str, float] |
 
     fp16 and bf16: convolutions and what lies between them in half, weights too; flows, coordinates, sampling, soft-max,
     arg-max, top-k and reductions in float32. Ports keep their types, except ``past_X`` and ``X`` of a streaming state that half
-    operators make and take. int8, uint8 and fp8: see ``quantise``; ``ranges`` are those of a model's int8.json. Raises ModelError
-    for a weight that float16 does not hold.
+    operators make and take. int8, uint8 and fp8: see ``quantise``; ``ranges`` are those of a model's int8.json. What is not in
+    eight bits is in int8 and fp8 as in fp16; in uint8, which is for CPUs, it is float32. Raises ModelError for a weight that
+    float16 does not hold.
     """
     if precision == "fp32":
         return proto
     if precision in EIGHT_BITS:
-        return quantise(proto, ranges or {}, precision)
-    made = onnx.ModelProto.FromString(proto.SerializeToString())
-    _Half(made, HALVES[precision]).rewrite()
+        made = quantise(proto, ranges or {}, precision)
+    else:
+        made = onnx.ModelProto.FromString(proto.SerializeToString())
+    if precision in HALVES:
+        _Half(made, HALVES[precision]).rewrite()
     if precision == "bf16":
         for opset in made.opset_import:
             opset.version = max(opset.version, BF16_OPSET) if opset.domain in ("", "ai.onnx") else opset.version
@@ -89,7 +96,8 @@ class _Half:
         self.nodes: list[onnx.NodeProto] = []
         self.made: dict[str, TensorProto] = {}
         for node in self.graph.node:
-            half = any(name in self.values for name in node.output)
+            # what is quantised is taken as it comes: float32 of a warp, half of a convolution
+            half = any(name in self.values for name in (node.input[:1] if node.op_type == "QuantizeLinear" else node.output))
             wanted, typed = self.half if half else TensorProto.FLOAT, set(self._typed_inputs(node))
             fixed = ALWAYS_FLOAT.get(node.op_type, ())
             for i, name in enumerate(node.input):

@@ -34,8 +34,9 @@ def quantise(proto: onnx.ModelProto, ranges: Mapping[str, float], kind: str = "i
     """``proto`` (float32) with the convolutions that ``ranges`` names in int8, or fp8, which TensorRT alone computes in.
 
     ``ranges``: largest absolute value of a convolution's input by the name of its weight; a convolution without one stays in
-    float32. ``kind`` "uint8": values that cannot be negative as uint8, twice as fine, which TensorRT does not have. Streaming states
-    that are quantised go in and out as bytes. Raises EngineError when ``ranges`` names no convolution of the graph.
+    float32. ``kind`` "uint8": values that cannot be negative as uint8, twice as fine, which TensorRT does not have. Scales of the
+    others are numbers that float16 holds, which they may be cast to. Streaming states that are quantised go in and out as bytes.
+    Raises EngineError when ``ranges`` names no convolution of the graph.
     """
     made = onnx.ModelProto.FromString(proto.SerializeToString())
     _Quantiser(made.graph, ranges, kind).rewrite()
@@ -130,7 +131,7 @@ class _Quantiser:
     def _quantise_value(self, source: str, kind: Any, largest: float) -> None:
         scale, zero = f"{source}_scale", f"{source}_zero"
         self.added += [
-            numpy_helper.from_array(np.array(self.scale[source] / largest, np.float32), scale),
+            numpy_helper.from_array(self._scales(np.array(self.scale[source] / largest, np.float32)), scale),
             _tensor(np.array(0, kind), zero),
         ]
         for user in self.users.get(source, []):
@@ -175,13 +176,25 @@ class _Quantiser:
         weight = numpy_helper.to_array(self.constants.pop(name))
         per_channel = np.abs(weight).reshape(len(weight), -1).max(axis=1)
         kind, largest = KINDS["int8" if self.kind == "uint8" else self.kind]
-        scale = (np.maximum(per_channel, 1e-12) / largest).astype(np.float32)
+        scale = self._scales((np.maximum(per_channel, 1e-12) / largest).astype(np.float32))
         scaled = weight / scale.reshape(-1, *[1] * (weight.ndim - 1))
         rounded = scaled.astype(kind) if self.kind == "fp8" else np.rint(scaled).astype(kind)
         names = [f"{name}_q", f"{name}_scale", f"{name}_zero"]
         values = [rounded, scale, np.zeros(len(weight), kind)]
         self.added += [_tensor(value, one) for one, value in zip(names, values, strict=True)]
         return helper.make_node("DequantizeLinear", names, [f"{name}_dq"], name=f"{name}_dq", axis=0)
+
+    def _scales(self, wanted: NDArray[np.float32]) -> NDArray[np.float32]:
+        return wanted if self.kind == "uint8" else next_half(wanted)
+
+
+def next_half(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Positive values, each raised to the next one that float16 holds, 2**-24 and its multiples below 6e-5.
+
+    What is rounded by such a scale is rounded by the one that is written, however coarse; none becomes 0, which TensorRT refuses.
+    """
+    nearest = values.astype(np.float16)
+    return np.where(nearest < values, np.nextafter(nearest, np.float16(np.inf)), nearest).astype(np.float32)
 
 
 def _tensor(values: NDArray[Any], name: str) -> TensorProto:
