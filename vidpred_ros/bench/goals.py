@@ -191,12 +191,12 @@ SPEEDUPS = [
 ]
 
 SHARES = [
-    Share(
-        f"share of the matrix-product peak, OpenVINO {precision}, paper form, width {width:g}",
-        _paper(width, "openvino", precision),
-        0.6,
+    Share(f"share of the matrix-product peak, OpenVINO {precision}, {name}", _ours(network, "whole", precision), 0.6)
+    for network, name in (
+        ("paper_w50", "paper form, width 0.5"),
+        ("paper_w100", "paper form, width 1"),
+        ("hrp_tree_w50", "hrp_tree_w50, whole window"),
     )
-    for width in (0.5, 1.0)
     for precision in ("fp32", "bf16", "int8")
 ]
 

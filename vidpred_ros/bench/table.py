@@ -12,8 +12,8 @@ from typing import Any
 from vidpred_ros.bench import goals
 from vidpred_ros.bench.cases import Drive, drive, engine_run, flow_run, repeated
 from vidpred_ros.bench.flops import Work, count_work
-from vidpred_ros.bench.goals import FLOW, PRODUCTS, SIZE, Case, Product
-from vidpred_ros.bench.gpu import measure_gpu
+from vidpred_ros.bench.goals import FLOW, PRODUCTS, SIZE, Case, Product, Ratio
+from vidpred_ros.bench.gpu import in_words, measure_gpu
 from vidpred_ros.bench.growth import measure_growth
 from vidpred_ros.bench.interleave import WARM_UP, Run, figures, interleave
 from vidpred_ros.bench.machine import Products, bandwidth_gb_s
@@ -21,10 +21,9 @@ from vidpred_ros.bench.networks import network_named
 from vidpred_ros.bench.node import measure_node
 from vidpred_ros.bench.quality import int8_ratios
 from vidpred_ros.engines import GraphSpec, exported_file, open_engine
-from vidpred_ros.engines.base import bf16_is_native, installed_engines
-from vidpred_ros.engines.choice import torch_on_gpu
-from vidpred_ros.errors import EngineError, VidpredError
-from vidpred_ros.models import find_model
+from vidpred_ros.engines.base import Engine, bf16_is_native, installed_engines
+from vidpred_ros.errors import EngineError
+from vidpred_ros.models import ReleasedModel, find_model
 
 Progress = Callable[[str, float, float], None]  # what, done, total
 Measured = Case | Product | str
@@ -37,26 +36,32 @@ def measure_all(
 
     ``model``, ``engine`` and ``steps`` are for growth and node. What cannot be measured here is in ``left_out`` with the reason.
     """
+    # the node comes first: what the other measurements leave behind, and free when they end, costs it frames
+    node, ratios, without_node = _node(model, engine, steps, seconds, progress) if seconds > 0 else ({}, [], {})
     found = measure_table(rounds, progress)
     left_out = found["left_out"]
     quality, without_scores = int8_ratios()
-    found["ratios"] += [asdict(one) for one in quality]
-    left_out |= without_scores
-    found["growth"] = measure_growth(find_model(model), rounds, progress)
+    try:
+        found["growth"] = measure_growth(find_model(model), rounds, progress)
+    except Exception as error:  # noqa: BLE001 - the other figures stay
+        left_out["growth of cost"] = in_words(error)
     on_gpu, raw, without_gpu = measure_gpu(rounds, progress)
-    found["ratios"] += [asdict(one) for one in on_gpu]
     found["raw"] += raw
-    left_out |= without_gpu
-    if seconds > 0:
-        try:
-            progress("starting the nodes (s)", 0, seconds)
-            figures, _ = measure_node(model, engine, steps, seconds, lambda done, total: progress("node (s)", done, total))
-        except VidpredError as error:
-            left_out["camera frame to published forecast"] = str(error)
-        else:
-            found["node"] = figures
-            found["ratios"] += [asdict(one) for one in goals.node_ratios(figures["stages"]["total less inference"])]
-    return found
+    found["ratios"] += [asdict(one) for one in (*quality, *on_gpu, *ratios)]
+    left_out |= without_scores | without_gpu | without_node
+    return found | node
+
+
+def _node(
+    model: str, engine: str | None, steps: int, seconds: float, progress: Progress
+) -> tuple[dict[str, Any], list[Ratio], dict[str, str]]:
+    """What ``found`` gets of the node, its entries, and what is left out with the reason."""
+    try:
+        progress("starting the nodes (s)", 0, seconds)
+        figures, _ = measure_node(model, engine, steps, seconds, lambda done, total: progress("node (s)", done, total))
+        return {"node": figures}, goals.node_ratios(figures["stages"]["total less inference"]), {}
+    except Exception as error:  # noqa: BLE001 - the other figures are measured all the same
+        return {}, [], {"camera frame to published forecast": in_words(error)}
 
 
 def measure_table(
@@ -76,10 +81,12 @@ def measure_table(
         for number, case in enumerate(wanted):
             progress(f"opening {case}", number, len(wanted))
             try:
-                runs[case], work = _open(case, opened, seen)
-            except (VidpredError, ImportError) as error:
-                left_out[str(case)] = str(error)
+                run, work = _open(case, opened, seen)
+                run(None)  # what fails, fails now
+            except Exception as error:  # noqa: BLE001 - the other cases are measured all the same
+                left_out[str(case)] = in_words(error)
                 continue
+            runs[case] = run
             if work is not None:
                 works[case] = work
         runs[FLOW] = flow_run(seen)
@@ -103,16 +110,21 @@ def measure_table(
 
 def _open(case: Case, opened: ExitStack, seen: Drive) -> tuple[Run, Work | None]:
     """The case's turn, and what its network computes (of an exported one). Raises VidpredError or ImportError."""
-    if case.engine == "torch" and torch_on_gpu():
-        raise EngineError("torch runs on the GPU here, and the goal is one of the processor")
     if case.precision == "bf16" and not bf16_is_native():
         raise EngineError("this processor does not multiply bfloat16")
     model = network_named(case.network)
-    engine = open_engine(model, case.engine, case.graph, 1, case.precision)
+    engine = _torch(model, case) if case.engine == "torch" else open_engine(model, case.engine, case.graph, 1, case.precision)
     opened.callback(engine.close)
     # of the float file: the same work, and shapes that no quantisation hides
     work = count_work(exported_file(model, GraphSpec(case.graph))) if case.engine != "torch" else None
     return engine_run(engine, case.graph, seen), work
+
+
+def _torch(model: ReleasedModel, case: Case) -> Engine:
+    """On the processor, as the goals have it, though there be a GPU."""
+    from vidpred_ros.engines.torch_engine import TorchEngine
+
+    return TorchEngine(model, GraphSpec(case.graph), case.precision, on_gpu=False)
 
 
 def _product(product: Product, folder: Path, opened: ExitStack) -> Run:
