@@ -72,10 +72,13 @@ def test_labels_of_other_class_sets_are_mapped_by_the_names_of_the_classes(seque
         np.testing.assert_array_equal(got[index], np.full(FRAMES[0].shape[:2], expected))
 
 
-def test_labels_of_which_nobody_knows_the_classes_are_left_out(sequence):
+def test_labels_of_which_nobody_knows_the_classes_are_refused(sequence):
     (sequence / "meta.json").write_text(json.dumps({"fps": 15}))
-    source = open_source(str(sequence))
-    assert source.label_kind is None and all(f.labels is None for f in source)
+    with pytest.raises(SourceError, match=r"labels/ needs label_classes in meta\.json, which say what its ids mean: .*road"):
+        open_source(str(sequence))
+    save(sequence / "labels_pseudo" / "000002.png", label_map(2))
+    source = open_source(str(sequence))  # these say it
+    assert source.label_kind == "pseudo" and [i for i, f in enumerate(source) if f.labels is not None] == [2]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +155,7 @@ def test_a_damaged_label_map_is_named(sequence):
 
 @pytest.mark.parametrize("fps", [0, -10, "10", None, True, float("nan"), float("inf")])
 def test_a_rate_that_is_none_is_refused(sequence, fps):
-    (sequence / "meta.json").write_text(json.dumps({"fps": fps}))
+    (sequence / "meta.json").write_text(json.dumps({"fps": fps, "label_classes": TRAIN_IDS}))
     with pytest.raises(SourceError, match="frame rate"):
         open_source(str(sequence))
 

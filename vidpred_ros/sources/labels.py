@@ -66,15 +66,24 @@ def find_label_files(path: Path, meta: dict[str, Any], stems: Sequence[str] | No
     """The label maps of a sequence folder for its frames' names, by the better of its two folders; None without one.
 
     ``stems`` None: every label map that is there. labels/ is used when meta.json has label_classes ({"ignore": 255,
-    "classes": {"0": "road", ...}}) and raises SourceError when these names are not known; labels_pseudo/ holds train ids.
+    "classes": {"0": "road", ...}}); labels_pseudo/ holds train ids. Raises SourceError for names that are not known, and for
+    labels/ without label_classes where there is no labels_pseudo/ either.
     """
+    unexplained = False
     for name, kind in FOLDERS.items():
-        if kind == "labels" and meta.get("label_classes") is None:
-            continue
         found = {file.stem: file for file in sorted((path / name).glob("*.png"))}
         files = tuple(found.get(stem) for stem in stems) if stems is not None else tuple(found.values())
-        if any(files):
-            return LabelFiles(files, _table(path / "meta.json", meta) if kind == "labels" else TRAIN_IDS, kind)
+        if not any(files):
+            continue
+        if kind == "pseudo":
+            return LabelFiles(files, TRAIN_IDS, kind)
+        if meta.get("label_classes") is not None:
+            return LabelFiles(files, _table(path / "meta.json", meta), kind)
+        unexplained = True
+    if unexplained:
+        raise SourceError(
+            f'{path}: labels/ needs label_classes in meta.json, which say what its ids mean: {{"ignore": 255, "classes": {{"0": "road", ...}}}}'
+        )
     return None
 
 
