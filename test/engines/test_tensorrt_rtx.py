@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 from helpers import fake_cuda, fake_tensorrt
@@ -22,6 +23,7 @@ from vidpred_ros.engines.tensorrt_engine import TensorrtEngine, open_tensorrt
 from vidpred_ros.engines.tensorrt_network import UnreadablePlan
 from vidpred_ros.errors import EngineError, ModelError
 from vidpred_ros.models import ReleasedModel, find_model, list_models
+from vidpred_ros.segmenters.onnx import _with_fixed_shapes
 
 #: Cameras that are tried as one batch.
 CAMERAS = 6
@@ -116,6 +118,30 @@ def test_bytes_away_from_a_port_are_refused_as_by_the_double(library: Library, t
     with pytest.raises(EngineError, match=r"tensorrt_rtx .* cannot parse .*net.onnx: node turn \(Transpose\): .*UInt8"):
         build(tmp_path / "net.onnx", tmp_path / "net.plan", library)
     assert not (tmp_path / "net.plan").exists()
+
+
+def test_a_segmenter_of_one_s_own_is_built(library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of open size, enlarged to that of its frame, as torch exports such a network."""
+    monkeypatch.setenv("VIDPRED_CACHE", str(tmp_path / "cache"))
+    nodes = [
+        helper.make_node("Conv", ["image", "weight"], ["small"], strides=[2, 2], pads=[1, 1, 1, 1]),
+        helper.make_node("Shape", ["image"], ["sides"], start=2),
+        helper.make_node("Concat", ["batch", "sides"], ["wanted"], axis=0),
+        helper.make_node("Resize", ["small", "", "", "wanted"], ["scores"], mode="linear"),
+        helper.make_node("ArgMax", ["scores"], ["ids"], axis=1, keepdims=0),
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, "h", "w"])
+    ids = helper.make_tensor_value_info("ids", TensorProto.INT64, ["n", None, None])
+    constants = [
+        onnx.numpy_helper.from_array(np.ones((19, 3, 3, 3), np.float32), "weight"),
+        onnx.numpy_helper.from_array(np.array([1, 19]), "batch"),
+    ]
+    graph = helper.make_graph(nodes, "net", [image], [ids], constants)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), tmp_path / "mine.onnx")
+    fixed, precision = _with_fixed_shapes(tmp_path / "mine.onnx", {"image": (1, 3, 64, 128)})
+    assert precision == "fp32" and tuple(parse(fixed, library).network.get_output(0).shape) == (1, 64, 128)
+    build(fixed, tmp_path / "mine.plan", library)
+    assert (tmp_path / "mine.plan").stat().st_size > 1000
 
 
 def test_the_doubles_have_the_real_names(library: Library) -> None:
