@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vidpred_ros.bench.node import CAMERA_RATE, CAMERA_SIZE, measure_node
+from vidpred_ros.bench.node import CAMERA_RATE, CAMERA_SIZE, measure_cameras, measure_node
 from vidpred_ros.evaluation.recording import Recording
 from vidpred_ros.nodes import load
 
@@ -44,6 +44,24 @@ def test_figures_and_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     assert figures["stages"]["total less inference"]["median"] == pytest.approx(8.5)
     frames = {event["args"]["frame"] for event in trace["traceEvents"] if event["ph"] == "X"}
     assert frames == {0, 1, 2}
+
+
+def test_several_cameras(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = recording({}).summary
+    shared = {name: one[name] for name in ("resident_mb", "cpu_percent", "steps")}
+    late = one | {"info_stamps_ns": one["info_stamps_ns"][::2]}
+    none = np.zeros(0, np.int64)
+    asked = []
+
+    def record(*arguments: object) -> Recording:
+        asked.append(arguments)
+        return Recording(none, none, none, none, none, shared | {"cameras": {"camera_1": one, "camera_2": late}})
+
+    monkeypatch.setattr(load, "record_load", record)
+    figures = measure_cameras("tiny", None, 5, 20.0, 2)
+    assert asked[0][:6] == (CAMERA_SIZE, 10.0, 20.0, "tiny", None, 5) and asked[0][-1] == 2
+    assert figures["resident_mb"] == {"now": 90.0, "peak": 99.0}
+    assert [of["rate_out_hz"] for of in figures["cameras"].values()] == [10.0, 5.0]
 
 
 def test_a_baseline_has_no_inference(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ def run(*words: object) -> Any:
     return CliRunner().invoke(cli.app, ["bench", *map(str, words)])
 
 
-@pytest.mark.parametrize("words", [("--trace", "--json", "x"), ("--structure", "--trace"), ("--docs", "x"), ("--trace", "--seconds", "0")])
+@pytest.mark.parametrize("words", [("--trace", "--json", "x"), ("--structure", "--trace"), ("--docs", "x"), ("--trace", "--seconds", "0"), ("--cameras", "3", "--trace")])
 def test_what_does_not_go_together(words: tuple[str, ...]) -> None:
     result = run(*words)
     assert isinstance(result.exception, ConfigError)
@@ -71,6 +71,19 @@ def test_a_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.exit_code == 0, result.output
     assert json.loads((tmp_path / "trace.json").read_text()) == {"traceEvents": [1]}
     assert "total less inference" in result.output and "3.25" in result.output
+
+
+def test_several_cameras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = NODE | {"rate_out_hz": 8.25, "latency_ms": {"total": {"median": 61.5, "p99": 99.75}}}
+    found = {"cameras": {"camera_1": one, "camera_2": one | {"rate_out_hz": None}}, "resident_mb": {}, "cpu_percent": 150.0, "steps": 5}
+    asked = []
+    monkeypatch.setattr(node, "measure_cameras", lambda *arguments: asked.append(arguments) or found)
+    result = run("--cameras", 2, "--steps", 5, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert asked[0][2:5] == (5, 20, 2)
+    for said in ("2 raw 1280x720 cameras", "camera_2", "8.2", "61.5", "n/a", "150 % of one core"):
+        assert said in result.output
+    assert json.loads((tmp_path / "bench.json").read_text())["cameras"] == found
 
 
 def test_a_trace_without_ros_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

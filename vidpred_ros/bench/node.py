@@ -1,4 +1,4 @@
-"""The predictor node under the load of a raw 1280x720 camera: what `vidpred bench` says of it."""
+"""The predictor node under the load of a raw 1280x720 camera, or of several: what `vidpred bench` says of it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from vidpred_ros.bench.trace import stage_figures, trace_events
 
 #: The camera: raw, as most car cameras send it. Height and width, Hz.
 CAMERA_SIZE, CAMERA_RATE = (720, 1280), 30.0
+#: Hz of each of several: the models' own, so that every frame is one to predict on.
+RATE_OF_SEVERAL = 10.0
 
 
 def measure_node(
@@ -30,3 +32,18 @@ def measure_node(
     if "predict/infer" in each:  # a baseline has no engine
         figures["stages"] = stage_figures(each)
     return figures, trace_events(stamps, each)
+
+
+def measure_cameras(
+    model: str,
+    engine: str | None,
+    steps: int,
+    seconds: float,
+    cameras: int,
+    progress: Callable[[float, float], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """The figures of ``nodes.load.load_figures`` of that many cameras, 2 or more. Raises VidpredError as ``measure_node`` does."""
+    from vidpred_ros.nodes.load import load_figures, record_load
+
+    recording = record_load(CAMERA_SIZE, RATE_OF_SEVERAL, seconds, model, engine, steps, progress, cameras)
+    return load_figures(recording, CAMERA_SIZE, RATE_OF_SEVERAL)

@@ -12,7 +12,13 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from vidpred_ros.commands.bench_tables import print_engines, print_goals, print_node, print_structure
+from vidpred_ros.commands.bench_tables import (
+    print_cameras,
+    print_engines,
+    print_goals,
+    print_node,
+    print_structure,
+)
 from vidpred_ros.commands.common import (
     DEFAULT_MODEL,
     DEFAULT_SEGMENTER,
@@ -41,6 +47,9 @@ def bench(
         int | None, typer.Option("--rounds", min=5, help="turns of each engine", show_default="50, or 10 with --json")
     ] = None,
     seconds: Annotated[float, typer.Option("--seconds", min=0, help="of camera into the node; 0 leaves it out")] = 20,
+    cameras: Annotated[
+        int | None, typer.Option("--cameras", min=2, help="only the node, with this many cameras at 10 Hz", show_default=False)
+    ] = None,
     structure: Annotated[bool, typer.Option("--structure", help="measure label futures instead of frames")] = False,
     structure_model: StructureModelOption = DEFAULT_STRUCTURE,
     segmenter: SegmenterOption = DEFAULT_SEGMENTER,
@@ -65,6 +74,8 @@ def bench(
     With --structure it is a forecast of label maps that is measured, from label maps that are there, and the segmenter
     that makes them beside it; the node is left out.
 
+    With --cameras it is the node alone, with several raw 1280x720 cameras: how many forecasts a second each of them gets.
+
     With --json it is the goals of speed that are measured, each beside what was reached: networks of several widths on
     several engines against each other and against the machine's matrix products, the growth of cost, and the node. The
     first time it exports what it needs, which takes some minutes; with that in the cache, about five.
@@ -82,12 +93,14 @@ def bench(
       vidpred bench --json out/goals.json
 
       vidpred bench --trace
+
+      vidpred bench --cameras 6
     """
     console = Console()
-    if sum((structure, trace, json_file is not None)) > 1:
-        raise ConfigError("--structure, --trace and --json measure different things: give one of them")
-    if trace and seconds == 0:
-        raise ConfigError("--trace needs some --seconds of camera")
+    if sum((structure, trace, cameras is not None, json_file is not None)) > 1:
+        raise ConfigError("--structure, --trace, --cameras and --json measure different things: give one of them")
+    if (trace or cameras is not None) and seconds == 0:
+        raise ConfigError("--trace and --cameras need some --seconds of camera")
     if docs is not None and json_file is None:
         raise ConfigError("--docs writes what --json measures: give both")
     results: dict[str, Any] = {"command": command_line(), "date": datetime.date.today().isoformat(), **_about()}
@@ -97,6 +110,8 @@ def bench(
             results |= _measure_goals(model, engine, steps or 1, rounds or 10, seconds, told)
         elif structure:
             results["structure"] = _measure_structure(structure_model, segmenter, steps or 5, samples, rounds or 50, told)
+        elif cameras is not None:
+            results["cameras"] = _measure_cameras(model, engine, steps or 1, seconds, cameras, told)
         elif trace:
             results["node"], events = _measure_node(model, engine, steps or 1, seconds, told)
         else:
@@ -119,7 +134,7 @@ def bench(
     _write(out / "bench.json", results)
     if trace:
         (out / "trace.json").write_text(json.dumps(events))
-    for name, show in (("structure", print_structure), ("engines", print_engines)):
+    for name, show in (("structure", print_structure), ("engines", print_engines), ("cameras", print_cameras)):
         if name in results:
             show(console, results)
     if "node" in results:
@@ -171,6 +186,13 @@ def _measure_node(
 
     told("starting the nodes (s)", 0, seconds)
     return measure_node(model, engine, steps, seconds, lambda done, total: told("node (s)", done, total))
+
+
+def _measure_cameras(model: str, engine: str | None, steps: int, seconds: float, cameras: int, told: Told) -> dict[str, Any]:
+    from vidpred_ros.bench.node import measure_cameras
+
+    told("starting the nodes (s)", 0, seconds)
+    return measure_cameras(model, engine, steps, seconds, cameras, lambda done, total: told("node (s)", done, total))
 
 
 def _write(file: Path, results: Mapping[str, Any]) -> None:

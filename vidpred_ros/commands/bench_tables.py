@@ -90,10 +90,35 @@ def print_node(console: Console, node: Mapping[str, Any]) -> None:
         if times["median"] is not None:
             table.add_row(stage, f"{times['median']:.2f}", f"{times['p99']:.2f}")
     console.print(table)
+    _print_process(console, node)
+
+
+def _print_process(console: Console, node: Mapping[str, Any]) -> None:
     console.print(
         f"resident memory {node['resident_mb'].get('peak', 0):.0f} MB at its peak, {node['cpu_percent']:.0f} % of one core",
         highlight=False,
     )
+
+
+def print_cameras(console: Console, results: Mapping[str, Any]) -> None:
+    node = results["cameras"]
+    first = next(iter(node["cameras"].values()))
+    height, width = first["camera"]["size"]
+    console.print(
+        f"[bold]node[/] with {first['model']}, {node['steps']} step(s), on {first['engine']}, {len(node['cameras'])} raw {width}x{height} cameras "
+        f"at {first['camera']['rate_hz']:g} Hz",
+        highlight=False,
+    )
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    table.add_column("camera")
+    for title in ("frames sent", "received", "forecasts", "a second", "median ms", "p99 ms"):
+        table.add_column(title, justify="right")
+    for name, one in node["cameras"].items():
+        total, rate = one["latency_ms"]["total"], one["rate_out_hz"]
+        counts = (one["camera"]["sent"], one["received"], one["windows"]["predicted"])
+        table.add_row(name, *map(str, counts), "n/a" if rate is None else f"{rate:.1f}", f"{total['median']:.1f}", f"{total['p99']:.1f}")
+    console.print(table)
+    _print_process(console, node)
 
 
 def print_goals(console: Console, results: Mapping[str, Any]) -> None:
@@ -120,6 +145,7 @@ def print_goals(console: Console, results: Mapping[str, Any]) -> None:
             f"[{colour}]{verdict(ratio)}[/]",
         )
     console.print(table)
-    console.print(f"{sum(ratio.met for ratio in ratios)} of {len(ratios)} met; {summary(results['growth'])}", highlight=False)
+    growth = f"; {summary(results['growth'])}" if "growth" in results else ""
+    console.print(f"{sum(ratio.met for ratio in ratios)} of {len(ratios)} met{growth}", highlight=False)
     for name, reason in results["left_out"].items():
         console.print(f"[yellow]{name} is left out:[/] {reason}", highlight=False)
