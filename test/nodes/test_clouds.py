@@ -72,6 +72,21 @@ def test_a_calibrated_camera_is_read() -> None:
     assert camera_model(CameraInfo(height=1, width=1, k=info.k)).distortion.tolist() == [0] * 5, "no lens is given"
 
 
+def test_a_binned_part_of_the_sensor_sees_what_the_sensor_sees_there() -> None:
+    info = CameraInfo(height=480, width=640, distortion_model="plumb_bob", d=[0.1, -0.05, 0.0, 0.0, 0.0])
+    info.k = [500.0, 0.0, 320.0, 0.0, 510.0, 240.0, 0.0, 0.0, 1.0]
+    whole = camera_model(info)
+    info.binning_x, info.binning_y = 2, 4
+    info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height = 100, 60, 400, 320
+    camera = camera_model(info)
+    assert (camera.height, camera.width) == (80, 200)
+    sent = np.array([[0.0, 0.0], [199.0, 79.0], [50.0, 7.0]])
+    centres = np.array([100, 60]) + (np.array([2, 4]) - 1) / 2 + sent * [2, 4]  # of the pixels that were put together
+    np.testing.assert_allclose(camera.rays(sent), whole.rays(centres), atol=1e-9)
+    info.roi.x_offset = info.roi.y_offset = info.roi.width = info.roi.height = 0
+    assert (camera_model(info).height, camera_model(info).width) == (120, 320), "no part is the whole"
+
+
 def test_a_camera_that_cannot_be_used_is_refused_with_the_reason() -> None:
     with pytest.raises(ImageError, match="without calibration"):
         camera_model(CameraInfo(height=480, width=640))

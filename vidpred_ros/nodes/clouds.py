@@ -63,7 +63,10 @@ def cloud_message(points: GroundPoints, stamp_ns: int, frame_id: str) -> PointCl
 
 
 def camera_model(info: CameraInfo) -> CameraModel:
-    """Raises ImageError for a camera that is not calibrated or has a lens of a model that is not known."""
+    """The camera of the images as they are sent: K is of the whole sensor, of which they show ``roi``, binned.
+
+    Raises ImageError for a camera that is not calibrated or has a lens of a model that is not known.
+    """
     matrix = np.array(info.k, np.float64).reshape(3, 3)
     if not (matrix[0, 0] > 0 and matrix[1, 1] > 0 and info.height and info.width):
         raise ImageError(
@@ -75,4 +78,9 @@ def camera_model(info: CameraInfo) -> CameraModel:
         )
     fisheye = _MODELS[info.distortion_model]
     distortion = np.array(info.d, np.float64) if len(info.d) else np.zeros(4 if fisheye else 5)
-    return CameraModel(int(info.height), int(info.width), matrix, distortion, fisheye)
+    binning = np.maximum(1, (info.binning_x, info.binning_y))  # 0 means 1, and a roi of 0 the whole sensor
+    width, height = (info.roi.width or info.width, info.roi.height or info.height) // binning
+    matrix[:2, 2] += 0.5 - np.array([info.roi.x_offset, info.roi.y_offset])  # from the corner of the first pixel that is sent
+    matrix[:2] /= binning[:, None]
+    matrix[:2, 2] -= 0.5
+    return CameraModel(int(height), int(width), matrix, distortion, fisheye)

@@ -54,7 +54,8 @@ class GroundOutput:
         return cloud_message(ground.points(maps), forecast.source_stamp_ns, self._settings["ground_frame"])
 
     def _on_info(self, info: CameraInfo) -> None:
-        calibration = (info.height, info.width, info.distortion_model, tuple(info.d), tuple(info.k))
+        part = (info.binning_x, info.binning_y, info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height)
+        calibration = (info.height, info.width, info.distortion_model, tuple(info.d), tuple(info.k), part)
         if calibration == self._calibration:
             return
         self._calibration, self._ground = calibration, None
