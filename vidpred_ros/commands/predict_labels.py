@@ -49,7 +49,7 @@ def write_windows(source: Source, predictor: Structure, out: Path, watch: Watch 
     titles = ["camera now", *(f"+{k * predictor.period_s:.2g} s" for k in range(1, predictor.steps + 1))]
     (out / "labels").mkdir(parents=True)
     count = 0
-    with closing(SideBySide(out / "forecast.mp4", titles, predictor.period_s)) as video, closing(_Index(out)) as index:
+    with closing(SideBySide(out / "forecast.mp4", titles, predictor.period_s, legend=True)) as video, closing(_Index(out)) as index:
         for window in chain([first], every):
             forecast = predictor.predict(window)
             panels = [crop_and_resize(window.frames[-1], predictor.label_size)]
@@ -84,9 +84,10 @@ def write_long_future(
     """``steps`` label maps after the window that ends ``at_s`` seconds into the source (None: after the last one).
 
     Writes labels/STEP_sample_N.png (train ids), index.csv, labels.mp4, and with ``pixels`` rgb.mp4; with features also
-    fvd.csv and fvd.png. Nothing is kept but the states, so memory does not grow with ``steps``. ``watch`` is wrapped
-    around the source's frames, ``track`` around the steps. Returns the names of the files. Raises VidpredError, before
-    anything is written, where there is no such window.
+    fvd.csv and fvd.png, if there are more shots than are pooled (``fvd_steps``). What is kept is the states and the frames of
+    a shot, so memory does not grow with ``steps``, but for the features of each shot (400 numbers of I3D for STRIDE frames).
+    ``watch`` is wrapped around the source's frames, ``track`` around the steps. Returns the names of the files. Raises
+    VidpredError, before anything is written, where there is no such window.
     """
     window, true_shots = _look(source, future, pixels, at_s, watch)
     titles = [f"sample {n + 1}" for n in range(future.samples)]
@@ -95,7 +96,8 @@ def write_long_future(
         future.start(window)
         (out / "labels").mkdir(parents=True)
         index = stack.enter_context(closing(_Index(out)))
-        videos = {"labels.mp4": stack.enter_context(closing(SideBySide(out / "labels.mp4", titles, future.period_s)))}
+        labels_video = SideBySide(out / "labels.mp4", titles, future.period_s, legend=True)
+        videos = {"labels.mp4": stack.enter_context(closing(labels_video))}
         if pixels:
             videos["rgb.mp4"] = stack.enter_context(closing(SideBySide(out / "rgb.mp4", titles, future.period_s)))
             maker = _Frames(pixels, window, future)
@@ -106,19 +108,30 @@ def write_long_future(
             for n, labels in enumerate(maps):
                 stamp = window.stamps_ns[-1] + step * window.period_ns
                 index.add(f"{step:06d}_sample_{n + 1}", labels, window, step, stamp)
-            videos["labels.mp4"].add([colorize(labels) for labels in maps])
+            when = f"+{step * future.period_s:.1f} s"
+            videos["labels.mp4"].add([colorize(labels) for labels in maps], when)
             if pixels:
                 frames, seen = maker(maps)
-                videos["rgb.mp4"].add(frames)
+                videos["rgb.mp4"].add(frames, when)
                 for shots, shot, frame in zip(made, recent, frames, strict=True):
                     shot.append(frame)
                     if pixels.features and step >= SHOT and (step - SHOT) % STRIDE == 0:
                         shots.append(pixels.features(np.stack(shot)[None])[0])
     files = ["labels", "index.csv", *videos]
-    if true_shots is not None and len(made[0]) > 1:
+    if true_shots is not None and steps >= fvd_steps(future.samples):
         _write_fvd(np.array(made), true_shots, future.period_s, out)
         files += ["fvd.csv", "fvd.png"]
     return files
+
+
+def fvd_steps(samples: int) -> int:
+    """Steps from which on shot-wise FVD is a curve: with fewer, all shots are pooled at all times."""
+    return SHOT + STRIDE * (2 * _around(samples) + 1)
+
+
+def _around(samples: int) -> int:
+    """Shots before and after one that are pooled with it, so that there are ``ENOUGH_SHOTS``."""
+    return max(0, -(-(ENOUGH_SHOTS // samples - 1) // 2))
 
 
 class _Index:
@@ -202,7 +215,7 @@ def _write_fvd(made: NDArray[np.float32], true_shots: NDArray[np.float32], perio
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    around = max(0, -(-(ENOUGH_SHOTS // len(made) - 1) // 2))
+    around = _around(len(made))
     values = shot_wise_fvd(made, true_shots, around)
     seconds = period_s * (1 + STRIDE * np.arange(len(values)))
     with (out / "fvd.csv").open("w", newline="") as file:
@@ -217,7 +230,7 @@ def _write_fvd(made: NDArray[np.float32], true_shots: NDArray[np.float32], perio
         tidy(axes)
         axes.plot(seconds, values, color="#1d4ed8")
         axes.set_xlabel("seconds ahead")
-        axes.set_ylabel(f"shot-wise FVD ({SHOT} frames)")
+        axes.set_ylabel(f"shot-wise FVD ({SHOT} frames,\n{2 * around + 1} shots of {len(made)} pooled)")
         axes.set_ylim(bottom=0)
         figure.savefig(out / "fvd.png", dpi=120)
 

@@ -83,7 +83,7 @@ def write_labels(
     out.mkdir(parents=True, exist_ok=True)
     period, shown = lane.predictor.period_s, (lane.predictor.steps + 1) // 2
     titles = ("camera now", f"labels predicted +{shown * period:.2g} s", "labels then")
-    with closing(SideBySide(out / "labels.mp4", titles, period)) as video:
+    with closing(SideBySide(out / "labels.mp4", titles, period, legend=True)) as video:
 
         def show(trial: LabelTrial, maps: Mapping[str, NDArray[np.uint8]]) -> None:
             if trial.phase == 0:
