@@ -23,8 +23,14 @@ def test_a_model_is_found_by_name_and_by_folder(folder: Path, monkeypatch: pytes
     (elsewhere / "tiny").mkdir(parents=True)  # a folder that happens to have a model's name is none
     monkeypatch.chdir(elsewhere)
     assert find_model("tiny").folder == folder
-    with pytest.raises(ModelError, match="no model 'tinny'.*tiny"):
+    with pytest.raises(ModelError, match="no model 'tinny'.*tiny.*nor a baseline"):
         find_model("tinny")
+
+
+def test_of_what_there_is_only_the_kind_that_fits_is_named() -> None:
+    with pytest.raises(ModelError) as error:
+        find_model("nothing", ["segmenter"])
+    assert "(segmenter_lite0)" in str(error.value) and "baseline" not in str(error.value)
 
 
 @pytest.mark.parametrize("name", sorted(p.parent.name for p in (Path(__file__).parents[1] / "models").glob(f"*/{CARD}")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vidpred_ros.errors import ModelError
-from vidpred_ros.networks.config import NetworkConfig
+from vidpred_ros.networks.config import FORECAST_KINDS, KINDS, NetworkConfig
 
 CARD = "model.yaml"
 WEIGHTS = "weights.safetensors"
@@ -106,7 +107,10 @@ class ReleasedModel:
     def int8(self) -> Int8:
         """The ranges for int8. Raises ModelError when there are none, or none for these weights."""
         path = self.folder / INT8
-        how = f"measure them on your data with `python -m training.calibrate {self.id} SOURCE...`, or take another precision"
+        how = (
+            f"measure them on your data with `python -m training.calibrate {self.id} SOURCE...` (frame predictors and segmenters), "
+            "or take another precision"
+        )
         try:
             found = Int8.model_validate_json(path.read_text())
         except FileNotFoundError:
@@ -171,13 +175,11 @@ def model_folder(name: str) -> Path | None:
     return Path(name) if Path(name).is_dir() else None
 
 
-def find_model(name: str) -> ReleasedModel:
-    """A released model by its name or its folder. Raises ModelError with the names that there are."""
+def find_model(name: str, kinds: Collection[str] = KINDS) -> ReleasedModel:
+    """A released model by its name or its folder. Raises ModelError with the names that there are, of networks of these kinds."""
     folder = model_folder(name)
     if folder is not None:
         return ReleasedModel(folder)
-    known = sorted({card.parent.name for place in model_folders() for card in place.glob(f"*/{CARD}")})
-    raise ModelError(
-        f"no model {name!r}: neither a folder nor one of the released models ({', '.join(known) or 'none found'}), "
-        "nor a baseline (copy_last, optical_flow)"
-    )
+    known = ", ".join(model.id for model in list_models() if model.card.network.kind in kinds) or "none found"
+    nor = ", nor a baseline (copy_last, optical_flow)" if {*kinds} & {*FORECAST_KINDS} else ""
+    raise ModelError(f"no model {name!r}: neither a folder nor one of the released models ({known}){nor}")

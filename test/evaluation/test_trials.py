@@ -128,3 +128,15 @@ def test_chosen_windows_only():
 def test_a_source_without_a_window_says_why(stamps):
     with pytest.raises(SourceError, match="numbered: .* no run of 10 frames 0.1 s apart"):
         list(replay(Numbered(stamps), copy_last(2)))
+
+
+@pytest.mark.parametrize(("frames", "period_s"), [(9, 0.1), (60, 1000.0), (60, 0.04)], ids=["short", "long period", "short period"])
+def test_what_can_have_no_window_is_not_even_read(frames, period_s):
+    def unread(items):
+        raise AssertionError("read")
+        yield from items
+
+    predictor = copy_last(2)
+    predictor.period_s = period_s
+    with pytest.raises(SourceError, match="no run of 10 frames"):
+        list(replay(Numbered(i / 10 for i in range(frames)), predictor, unread))

@@ -7,19 +7,18 @@ from pathlib import Path
 from vidpred_ros.errors import ConfigError
 from vidpred_ros.evaluation.label_trials import Origin, StructureLane
 from vidpred_ros.models import find_model
+from vidpred_ros.networks.config import FORECAST_KINDS, STRUCTURE_KINDS
 from vidpred_ros.predictors import BASELINES
 from vidpred_ros.predictors.structure import make_structure
 from vidpred_ros.segmenters import make_segmenter
 
-#: Kinds of networks whose forecasts are label maps.
-STRUCTURE_KINDS = ("structure", "s2s")
 #: Futures that a stochastic structure generator draws for its own uncertainty, unless somebody asks for more.
 SAMPLES = 8
 
 
 def predicts_labels(model: str) -> bool:
     """Whether a model by name or folder predicts label maps. Raises ModelError for one that is not there."""
-    return model not in BASELINES and find_model(model).card.network.kind in STRUCTURE_KINDS
+    return model not in BASELINES and find_model(model, FORECAST_KINDS).card.network.kind in STRUCTURE_KINDS
 
 
 def open_lane(

@@ -13,10 +13,11 @@ from vidpred_ros.evaluation.jobs import Job, keep, kept
 from vidpred_ros.evaluation.label_jobs import LabelJob, LabelSettings
 from vidpred_ros.evaluation.label_table import make_label_table
 from vidpred_ros.evaluation.label_table_files import write_label_table
-from vidpred_ros.evaluation.lanes import SAMPLES, STRUCTURE_KINDS
+from vidpred_ros.evaluation.lanes import SAMPLES
 from vidpred_ros.evaluation.table import Table, make_table
 from vidpred_ros.evaluation.table_files import write_table
 from vidpred_ros.evaluation.workers import in_processes, on_ray
+from vidpred_ros.networks.config import STRUCTURE_KINDS
 from vidpred_ros.predictors import BASELINES
 from vidpred_ros.sources import Source
 

@@ -17,7 +17,7 @@ from vidpred_ros.forecast import Forecast
 from vidpred_ros.predictors import Predictor
 from vidpred_ros.preprocess import crop_and_resize
 from vidpred_ros.sources.base import Source, SourceFrame
-from vidpred_ros.window import FrameWindow, Window, stride_for
+from vidpred_ros.window import SLOWEST, FrameWindow, Window, stride_for
 
 #: Wraps what is read, an item for each frame, for a progress bar.
 Watch = Callable[[Iterable[Any]], Iterable[Any]]
@@ -69,6 +69,7 @@ def windows(source: Source, predictor: Predictor, length: int, watch: Watch = it
     Every frame of the source is read and none is skipped for lack of time; only a gap, a backward stamp or a changed
     size starts anew, as in the node.
     """
+    check_length(source, predictor, length)
     yield from _windows_of(watch(source), FrameWindow(predictor.period_s, length), _at(predictor.size), 0)
 
 
@@ -85,6 +86,7 @@ def windows_of_all_phases(
     that streams would have to start anew at each change; their windows differ in epoch. ``convert`` makes what the window
     keeps of a frame; None: the image at the predictor's size.
     """
+    check_length(source, predictor, length)
     convert = convert or _at(predictor.size)
     window = FrameWindow(predictor.period_s, length)
     passes = ((phase, frame) for phase in range(phases(source, predictor.period_s)) for frame in source)
@@ -146,6 +148,14 @@ def replay(
         yield Trial(index, window, forecast, np.stack(future.frames), latency, phase)
     if index < 0:
         raise no_window(source, predictor, length + steps)
+
+
+def check_length(source: Source, predictor: Geometry, length: int) -> None:
+    """Raise NoWindowError, before a frame is read, where a source has too few of them for a window, or too far apart."""
+    # with a margin on both sides: the window goes by the rate that it measures, which need not be the nominal one
+    stride = max(1, phases(source, predictor.period_s) - 1)
+    if len(source) <= (length - 1) * stride or source.rate_hz * predictor.period_s * SLOWEST * 1.5 < 1:
+        raise no_window(source, predictor, length)
 
 
 def no_window(source: Source, predictor: Geometry, length: int) -> NoWindowError:

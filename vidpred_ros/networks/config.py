@@ -251,6 +251,9 @@ class PixelsConfig(_Labels):
 FRAME_KINDS = ("hierarchical", "multiscale", "stochastic")
 LABEL_KINDS = ("segmenter", "structure", "s2s", "edges", "pixels")
 KINDS = FRAME_KINDS + LABEL_KINDS
+#: Of label maps that are still to come; and of all that predicts what is to come.
+STRUCTURE_KINDS = ("structure", "s2s")
+FORECAST_KINDS = FRAME_KINDS + STRUCTURE_KINDS
 
 
 def _kind(value: Any) -> Any:

@@ -113,4 +113,4 @@ class PixelRoll:
 
 def make_pixel_roll(model: str, engine: EngineLike = None, edges: str | None = None) -> PixelRoll:
     """A roll of released models, by name or folder. Raises ModelError for one that is not there."""
-    return PixelRoll(find_model(model), engine, find_model(edges) if edges else None)
+    return PixelRoll(find_model(model, ["pixels"]), engine, find_model(edges, ["edges"]) if edges else None)

@@ -19,6 +19,7 @@ from vidpred_ros.errors import ConfigError, ModelError
 from vidpred_ros.forecast import Forecast, Horizon
 from vidpred_ros.models import ReleasedModel, find_model
 from vidpred_ros.motion import move_labels
+from vidpred_ros.networks.config import STRUCTURE_KINDS
 from vidpred_ros.predictors.base import check_steps
 from vidpred_ros.predictors.foretold_motion import ForetoldMotion
 from vidpred_ros.predictors.label_baselines import LABEL_BASELINES
@@ -169,7 +170,7 @@ def find_structure(name: str) -> ReleasedModel:
     """A released model of label maps, by name or folder. Raises ModelError for what is none; a baseline has no model."""
     if name in LABEL_BASELINES:
         raise ModelError(f"{name} is a baseline and no model: `vidpred evaluate SOURCE --structure` scores it beside every structure model")
-    model = find_model(name)
+    model = find_model(name, STRUCTURE_KINDS)
     check_label_model(model)
     return model
 
@@ -179,7 +180,7 @@ def check_label_model(model: ReleasedModel) -> None:
     config = model.card.network
     if config.kind == "structure" and config.space == "rgb":
         raise ModelError(f"model {model.id} predicts frames, not label maps (space rgb): use it as a frame model")
-    if config.kind not in ("structure", "s2s"):
+    if config.kind not in STRUCTURE_KINDS:
         raise ModelError(f"model {model.id} is a {config.kind} network and predicts no label maps: name one of kind structure or s2s")
 
 
