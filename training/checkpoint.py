@@ -27,8 +27,9 @@ def save(path: Path, state: dict[str, Any]) -> None:
     try:
         torch.save(state, part)
         part.replace(path)
-    except (OSError, RuntimeError) as error:  # torch raises the latter on a full disk
-        raise ModelError(f"{path} cannot be written ({error}): is its disk full? What was there before is whole") from None
+    except (OSError, RuntimeError) as error:  # torch raises the latter, of its own archive, on a full disk
+        why = f" ({error.strerror})" if isinstance(error, OSError) else ""
+        raise ModelError(f"{path} cannot be written{why}: is its disk full? What was there before is whole") from None
     finally:
         part.unlink(missing_ok=True)
 

@@ -17,6 +17,7 @@ import cv2
 import torch.distributed as dist
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -68,13 +69,16 @@ def open_validation(recipe: Recipe) -> Validation:
 
 
 def batches(dataset: Clips, trainer: Trainer) -> Iterator[dict[str, Tensor]]:
-    """This process's windows of every update that is still to come."""
+    """This process's windows of every update that is still to come. Raises what making them raises."""
     recipe, world = trainer.recipe, trainer.world
     first = (trainer.step * world + trainer.rank) * recipe.batch
     starts = range(first, recipe.total_steps * world * recipe.batch, world * recipe.batch)
     indices: Any = (range(start, start + recipe.batch) for start in starts)  # a generator: a run may have millions
     pinned = trainer.device.type == "cuda"
-    yield from DataLoader(dataset, batch_sampler=indices, num_workers=recipe.data.workers, pin_memory=pinned)
+    try:
+        yield from DataLoader(dataset, batch_sampler=indices, num_workers=recipe.data.workers, pin_memory=pinned)
+    except VidpredError as error:  # a loading process puts its traceback before what it says
+        raise type(error)(str(error).rpartition(f"{type(error).__name__}: ")[2].rstrip()) from None
 
 
 class Log:
@@ -139,7 +143,7 @@ def run(recipe: Recipe, out: Path, name: str = "") -> Path:
             trainer.learn(batch)
     else:
         for change in changes:
-            console.print(f"[yellow]resuming with another recipe:[/yellow] {change}", highlight=False)
+            console.print(f"[yellow]resuming with another recipe:[/yellow] {escape(change)}", highlight=False)
         if trainer.fresh and not trainer.step:
             console.print(f"[yellow]not in {recipe.init}, so untrained:[/yellow] {', '.join(trainer.fresh)}", highlight=False)
         learn_and_log(trainer, dataset, held_out)
@@ -229,7 +233,7 @@ def main(
     try:
         last = run(load_recipe(recipe, override or []), out or Path("runs") / name, name)
     except VidpredError as error:
-        console.print(f"[red]error:[/red] {error}", soft_wrap=True)
+        console.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(2) from None
     best = last.with_name("best.pt")
     chosen = best if best.is_file() else last

@@ -1,7 +1,8 @@
 """Does a training step wait for its data? `python -m training.datasets.bench RECIPE [--set key=value]`.
 
 Measures decoding and the loader with an empty cache (in a folder of its own, taken away afterwards), then the loader
-again with that cache full, and sets the windows a second beside those that a step uses.
+again with that cache full, and sets the windows a second beside those that a step uses. With --keep it decodes into the
+usual cache, from which training then reads.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +20,7 @@ import cv2
 import torch
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 from torch import Tensor
@@ -44,9 +46,12 @@ class Result:
     warm: float
 
 
-def measure(recipe: Recipe, windows: int) -> tuple[Result, dict[str, Tensor]]:
-    """Measure the loader of a recipe over ``windows`` windows, and return a batch too. Raises what the readers raise."""
-    with empty_cache():
+def measure(recipe: Recipe, windows: int, keep: bool = False) -> tuple[Result, dict[str, Tensor]]:
+    """Measure the loader of a recipe over ``windows`` windows, and return a batch too. Raises what the readers raise.
+
+    ``keep``: in the usual cache, whatever is in it.
+    """
+    with nullcontext() if keep else empty_cache():
         start = time.perf_counter()
         sequences = open_training(recipe)
         decoding = time.perf_counter() - start
@@ -119,18 +124,22 @@ def main(
     override: Annotated[list[str] | None, typer.Option("--set", help="change one key, e.g. data.workers=4")] = None,
     step_seconds: Annotated[float | None, typer.Option(min=1e-4, help="time of a step; default: measured here")] = None,
     windows: Annotated[int, typer.Option(min=1, help="windows to load; at least four batches are")] = 400,
+    keep: Annotated[bool, typer.Option("--keep", help="decode into the usual cache, for the training that follows")] = False,
 ) -> None:
     """Measure how fast a recipe's training windows come, beside how fast its steps use them.
+
+    Everything is decoded into a cache of its own that is taken away afterwards, or with --keep into that of training: then
+    what lies there already is not decoded again, and is read warm.
 
     Example: VIDPRED_DATA=/data python -m training.datasets.bench hrp_tree_w25 --set data.workers=2
     """
     cv2.setNumThreads(1)  # as in training: before any other call
     try:
         loaded = load_recipe(recipe, override or [])
-        result, batch = measure(loaded, max(windows, 4 * loaded.batch))
+        result, batch = measure(loaded, max(windows, 4 * loaded.batch), keep)
         step = step_seconds or seconds_of_a_step(loaded, batch)
     except VidpredError as error:
-        console.print(f"[red]error:[/red] {error}", soft_wrap=True)
+        console.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(2) from None
     rate = result.frames / result.decoding
     console.print(

@@ -46,6 +46,8 @@ def test_it_answers_and_leaves_the_cache_as_it_was(
     assert re.search(r"Steps wait \d+% of the time: raise data.workers", hungry.output), hungry.output
     assert sorted(p.name for p in tmp_path.iterdir()) == ["drive", "tiny.yaml"]
     assert os.environ["VIDPRED_CACHE"] == str(tmp_path / "cache")
+    kept = CliRunner().invoke(app, [*arguments, "1000", "--keep"])
+    assert kept.exit_code == 0 and [p.suffix for p in sorted((tmp_path / "cache" / "sequences").iterdir())][1:] == [".json", ".npy"]
     wrong = CliRunner().invoke(app, [*arguments, "1", "--set", "data.train=[/nowhere]"])
     assert wrong.exit_code == 2 and "/nowhere does not exist" in wrong.output
 
