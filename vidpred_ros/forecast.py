@@ -33,7 +33,8 @@ class Forecast:
     period_ns: int  # time between horizons
     horizons: tuple[Horizon, ...]
     latency_ms: Mapping[str, float] = field(default_factory=dict)
-    #: Class name to HxW float32: the share of sampled futures in which a pixel is of that class at some horizon.
+    #: Class name to HxW float32: a pixel's largest probability of that class at any horizon, mean over the sampled futures; a lower
+    #: bound of the probability that it is of that class at some horizon.
     occupancy: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     samples: NDArray[np.uint8] | None = None  # NxKxHxW label maps: the sampled futures themselves
 

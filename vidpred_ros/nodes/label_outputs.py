@@ -2,8 +2,9 @@
 
 ~/future/step_<k>/labels          mono8: Cityscapes train ids at the network's own size; stamped with the instant predicted
 ~/future/step_<k>/labels_color    rgb8: the same in the colours of Cityscapes
-~/future/uncertainty              32FC1: entropy over the sampled futures in nats, mean over the horizons
-~/future/occupancy_<class>        32FC1, 0..1: probability that a pixel is person, rider or car at some horizon
+~/future/uncertainty              32FC1: entropy of the sampled futures' mean probability in nats, mean over the horizons
+~/future/occupancy_<class>        32FC1, 0..1: of person, rider and car, the largest probability that a pixel has at any horizon, mean
+                                  over the sampled futures: a lower bound of the probability that it is one at some horizon
 ~/future/labels_info              as ~/future/info, with the number of samples
 ~/future/ground                   see ground_output.py
 ~/future/label_table              the classes as JSON, latched; ~/future/label_info the same as vision_msgs/LabelInfo, where
