@@ -15,7 +15,15 @@ from helpers.models import LABEL_SIZE, make_model
 from typer.testing import CliRunner
 
 from vidpred_ros.cli import app
-from vidpred_ros.commands.predict_labels import SHOT, STRIDE, Pixels, write_long_future, write_windows
+from vidpred_ros.commands import predict_labels
+from vidpred_ros.commands.predict_labels import (
+    SHOT,
+    STRIDE,
+    Pixels,
+    fvd_steps,
+    write_long_future,
+    write_windows,
+)
 from vidpred_ros.errors import ConfigError, ModelError, SourceError
 from vidpred_ros.predictors.long_future import make_long_future
 from vidpred_ros.predictors.pixels import make_pixel_roll
@@ -67,9 +75,10 @@ def mean_colours(clips: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("propagate", [False, True])
-def test_a_long_future(models: Path, tmp_path: Path, propagate: bool) -> None:
+def test_a_long_future(models: Path, tmp_path: Path, propagate: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predict_labels, "ENOUGH_SHOTS", 2)  # three are pooled
     out, eyes = tmp_path / "out", Eyes()
-    source, steps = drive(3.5), SHOT + 2 * STRIDE
+    source, steps = drive(3.5), SHOT + 3 * STRIDE
     with (
         closing(make_long_future(str(models / "tiny_structure"), eyes, "torch", 1)) as future,
         closing(make_pixel_roll(str(models / "tiny_pixels"), "torch")) as roll,
@@ -83,8 +92,19 @@ def test_a_long_future(models: Path, tmp_path: Path, propagate: bool) -> None:
     assert eyes.asked == 4 + propagate * steps
     with (out / "fvd.csv").open() as file:
         curve = list(csv.DictReader(file))
-    assert [row["first_frame"] for row in curve] == ["1", str(1 + STRIDE), str(1 + 2 * STRIDE)]
-    assert all(float(row["fvd"]) > 0 for row in curve)
+    assert [int(row["first_frame"]) for row in curve] == [1 + STRIDE * i for i in range(4)]
+    assert all(float(row["fvd"]) > 0 for row in curve) and len({row["fvd"] for row in curve}) > 1
+    assert {row["shots_before_and_after"] for row in curve} == {"1"}
+
+
+def test_no_curve_of_which_every_point_is_of_all_shots(models: Path, tmp_path: Path) -> None:
+    assert [fvd_steps(samples) for samples in (1, 2, 8)] == [SHOT + 9 * STRIDE, SHOT + 5 * STRIDE, SHOT + STRIDE]
+    with (
+        closing(make_long_future(str(models / "tiny_structure"), Eyes(), "torch", 1)) as future,
+        closing(make_pixel_roll(str(models / "tiny_pixels"), "torch")) as roll,
+    ):
+        files = write_long_future(drive(2.6), future, SHOT + STRIDE, tmp_path / "out", Pixels([roll], None, mean_colours))
+    assert files == ["labels", "index.csv", "labels.mp4", "rgb.mp4"]
 
 
 def test_a_long_future_of_samples_from_a_moment(models: Path, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def predict(
     With --structure, label maps: labels/WINDOW_step_K.png (Cityscapes train ids), index.csv and forecast.mp4 in colours. With
     more --steps than the model foretells at once (30 at most), or --at, one long future is drawn from the prior instead: labels/, index.csv, labels.mp4, and with a
     pixel generator rgb.mp4 and, where the weights of I3D are installed, shot-wise FVD over time against the drive's own
-    shots (fvd.csv, fvd.png). It takes the same memory however long it is.
+    shots (fvd.csv, fvd.png). Its memory does not grow with its length, but for a few numbers of each shot.
 
     Examples:
 
@@ -177,7 +177,7 @@ def _predict_long(
     out: Path,
     console: Console,
 ) -> None:
-    from vidpred_ros.commands.predict_labels import write_long_future
+    from vidpred_ros.commands.predict_labels import SHOT, fvd_steps, write_long_future
     from vidpred_ros.predictors.long_future import make_long_future
 
     with ExitStack() as stack:
@@ -191,7 +191,8 @@ def _predict_long(
 
         files = write_long_future(drive, future, steps, out, pixels, at, look, track)
     if pixels and pixels.features and "fvd.png" not in files:
-        console.print("[yellow]No shot-wise FVD:[/] the drive and the future have to be some shots of 16 frames long")
+        least = fvd_steps(future.samples)
+        console.print(f"[yellow]No shot-wise FVD:[/] it takes {least} steps or more, and two shots of {SHOT} frames in the drive")
     console.print(f"{steps} label maps after {drive.name}, {steps * future.period_s:.1f} s", highlight=False)
     print_files(console, out, *files)
 

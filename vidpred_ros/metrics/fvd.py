@@ -60,7 +60,8 @@ def shot_features(
 def shot_wise_fvd(predicted: NDArray[np.floating], truth: NDArray[np.floating], around: int = 0) -> NDArray[np.float64]:
     """Shot-wise FVD (S,) over time: the shots that M predictions have at one time against the L true shots of any time.
 
-    ``predicted`` (M, S, D): features of shot s of prediction m; ``truth`` (L, D). With few predictions, ``around`` takes
+    ``predicted`` (M, S, D): features of shot s of prediction m; ``truth`` (L, D): the paper's are the shots of its training
+    videos, those of `vidpred predict` the drive's own, so its values are no paper's. With few predictions, ``around`` takes
     the shots up to so many places before and after too (ours; 0 is the paper's). Raises ConfigError where fewer than two
     shots are left for a covariance.
     """
