@@ -92,6 +92,18 @@ def test_parameters_are_those_of_tables_b_to_e() -> None:
 
 
 @torch.no_grad()
+def test_at_scale_32_the_state_of_a_wide_map_is_two_blocks_further_in() -> None:
+    net, *less = (network(size=(64, 96), scale=scale) for scale in (32, 16, 8))
+    sizes = [sum(p.numel() for p in one.parameters()) for one in (net, *less)]
+    assert sizes[0] - sizes[1] == sizes[1] - sizes[2] > 0
+    labels = torch.from_numpy(np.random.default_rng(3).integers(0, 6, (1, CONTEXT, 64, 96), dtype=np.uint8))
+    code, skips = net.encode(labels[:, 0])
+    assert code.shape[-2:] == (2, 3) and [tuple(s.shape[-2:]) for s in skips] == [(64, 96), (32, 48), (16, 24), (8, 12), (4, 6)]
+    logits = net(labels, None, None, 2, noise(net, 2, 2))
+    assert logits.shape == (2, 2, 6, 64, 96) and logits.isfinite().all() and not torch.equal(logits[0], logits[1])
+
+
+@torch.no_grad()
 def test_the_cell_is_a_convolutional_lstm() -> None:
     """Shi 2015 without peepholes, gate by gate in float64."""
     torch.manual_seed(1)
