@@ -96,6 +96,10 @@ def test_a_forecast_without_its_frames_is_not_scored(source: Source) -> None:
     none = recorded(source, [2])
     with pytest.raises(VidpredError, match="--seconds"):
         list(recorded_label_trials(source, none, lane, "source"))
+    blank = [replace(frame, labels=np.full_like(frame.labels, 255)) for frame in source]
+    Blank = type("Blank", (list,), {"name": "blank"})
+    with pytest.raises(VidpredError, match="blank: no frame that was predicted has a label map to score against"):
+        list(recorded_label_trials(Blank(blank), recording, lane, "source"))
 
 
 def test_the_recorded_predictor_knows_its_own_windows_only(source: Source) -> None:

@@ -94,7 +94,7 @@ def recorded_label_trials(
     seen = [lane.see(replace(frame, stamp_ns=int(stamp))) for frame, stamp in zip(source, stamps, strict=False)]
     stamps = stamps[: len(seen)]
     totals = recording.summary["labels"]["latency_ms_each"].get("total", [])
-    length, index = lane.predictor.window_length, -1
+    length, index, scored = lane.predictor.window_length, -1, False
     for number, (newest, period) in enumerate(zip(labels.source_stamps_ns, labels.period_ns, strict=True)):
         instants = newest + period * np.arange(1 - length, lane.predictor.steps + 1)
         found = nearest(stamps, instants, period / 2)
@@ -107,6 +107,7 @@ def recorded_label_trials(
         window = Window(tuple(stamps[found].tolist()), tuple(frames), 0, number, int(period))  # type: ignore[arg-type]
         trial = make_trial(index, frames, lane, truth, window)
         if trial is not None:
+            scored = True
             yield replace(
                 trial,
                 latency_ms=totals[number] if len(totals) == len(labels.labels) else None,
@@ -116,3 +117,5 @@ def recorded_label_trials(
         raise VidpredError(
             f"none of the {len(labels.labels)} forecasts of label maps has all its frames; let it run for longer (--seconds)"
         )
+    if not scored and only is None:
+        raise VidpredError(f"{source.name}: no frame that was predicted has a label map to score against, with a class in it")
