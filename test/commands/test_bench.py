@@ -10,9 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from vidpred_ros import cli
-from vidpred_ros.bench import node, table
+from vidpred_ros.bench import labels, node, table
 from vidpred_ros.bench.growth import AXES
-from vidpred_ros.errors import ConfigError, VidpredError
+from vidpred_ros.errors import ConfigError, ModelError, VidpredError
 
 STAGES = {"receive": {"median": 1.0, "p99": 2.0}, "total less inference": {"median": 3.25, "p99": 4.0}}
 NODE = {
@@ -83,7 +83,7 @@ def test_several_cameras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert asked[0][2:5] == (5, 20, 2)
     for said in ("2 raw 1280x720 cameras", "camera_2", "8.2", "61.5", "n/a", "150 % of one core"):
         assert said in result.output
-    assert json.loads((tmp_path / "bench.json").read_text())["cameras"] == found
+    assert json.loads((tmp_path / "bench_cameras.json").read_text())["cameras"] == found
 
 
 def test_a_trace_without_ros_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,3 +93,23 @@ def test_a_trace_without_ros_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(node, "measure_node", fail)
     result = run("--trace", "--out", tmp_path)
     assert isinstance(result.exception, VidpredError) and not list(tmp_path.iterdir())
+
+
+def test_a_baseline_is_refused_by_name(tmp_path: Path) -> None:
+    result = run("--model", "copy_last", "--out", tmp_path)
+    assert isinstance(result.exception, ModelError) and "copy_last is a baseline" in str(result.exception)
+
+
+def test_label_futures_have_a_file_of_their_own_and_80_columns_hold_their_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = {"median": 1234.56, "p99": 2345.67}
+    stages = {f"{stage}_ms": times for stage in ("predict", "motion", "encode", "forecast")}
+    case = {"runtime": "onnxruntime fp32", "mode": "streamed", "forecasts_per_s": 12.34, "times_as_fast_as_torch_whole": 98.7, **stages}
+    found = {"model": "tiny", "samples": 1, "steps": 1, "rounds": 5, "size": [32, 64], "cases": [case], "segmenters": [], "left_out": {}}
+    monkeypatch.setattr(labels, "measure_structure", lambda *arguments: found)
+    monkeypatch.setenv("COLUMNS", "80")
+    result = run("--structure", "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert [file.name for file in tmp_path.iterdir()] == ["bench_structure.json"]
+    for cell in ("onnxruntime fp32", "streamed", "1234.6", "2345.7", "12.34", "98.7"):
+        assert cell in result.output
+    assert "…" not in result.output

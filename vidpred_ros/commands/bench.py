@@ -24,9 +24,9 @@ from vidpred_ros.commands.common import (
     DEFAULT_SEGMENTER,
     DEFAULT_STRUCTURE,
     EngineOption,
-    ModelOption,
     SegmenterOption,
     StructureModelOption,
+    check_out,
     command_line,
     print_files,
 )
@@ -37,7 +37,7 @@ Told = Callable[[str, float, float], None]
 
 
 def bench(
-    model: ModelOption = DEFAULT_MODEL,
+    model: Annotated[str, typer.Option("--model", "-m", help="a released model's name (see `vidpred models`) or folder")] = DEFAULT_MODEL,
     engine: EngineOption = None,
     steps: Annotated[
         int | None,
@@ -63,13 +63,14 @@ def bench(
     docs: Annotated[
         Path | None, typer.Option("--docs", metavar="DIR", help="with --json: write DIR/performance.md and its plots too")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="folder for bench.json and trace.json")] = Path("out/bench"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="folder for what is measured")] = Path("out/bench"),
 ) -> None:
     """Measure how fast a model is on this machine.
 
     First every installed engine, whole and streamed, in one interleaved run and relative to torch eager. Then, where
     ROS 2 is there, a raw 1280x720 camera at 30 Hz into the node on --engine: how long each stage of a frame's way
-    takes, what was lost, and the memory. Writes bench.json with host and configuration.
+    takes, what was lost, and the memory. Writes bench.json with host and configuration;
+    with --structure bench_structure.json, with --cameras bench_cameras.json, with --trace bench_trace.json and trace.json.
 
     With --structure it is a forecast of label maps that is measured, from label maps that are there, and the segmenter
     that makes them beside it; the node is left out.
@@ -103,6 +104,11 @@ def bench(
         raise ConfigError("--trace and --cameras need some --seconds of camera")
     if docs is not None and json_file is None:
         raise ConfigError("--docs writes what --json measures: give both")
+    check_out(out if json_file is None else json_file.parent, "--out" if json_file is None else "--json in")
+    if docs is not None:
+        check_out(docs, "--docs")
+    if not structure:
+        _check_model(model)
     results: dict[str, Any] = {"command": command_line(), "date": datetime.date.today().isoformat(), **_about()}
     with _bars(console) as bars:
         told = _teller(bars)
@@ -131,7 +137,9 @@ def bench(
             for path in write_docs(results, docs):
                 print_files(console, path.parent, path.name)
         return
-    _write(out / "bench.json", results)
+    only = "_structure" if structure else "_cameras" if cameras is not None else "_trace" if trace else ""
+    file = f"bench{only}.json"
+    _write(out / file, results)
     if trace:
         (out / "trace.json").write_text(json.dumps(events))
     for name, show in (("structure", print_structure), ("engines", print_engines), ("cameras", print_cameras)):
@@ -139,7 +147,14 @@ def bench(
             show(console, results)
     if "node" in results:
         print_node(console, results["node"])
-    print_files(console, out, "bench.json", *(["trace.json"] if trace else []))
+    print_files(console, out, file, *(["trace.json"] if trace else []))
+
+
+def _check_model(model: str) -> None:
+    """Raise ModelError for a baseline, and for what predicts no frames."""
+    from vidpred_ros.predictors import find_frame_model
+
+    find_frame_model(model)
 
 
 def _about() -> dict[str, Any]:

@@ -9,20 +9,22 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from vidpred_ros.commands.common import counted
+
 
 def print_engines(console: Console, results: Mapping[str, Any]) -> None:
     engines, about = results["engines"], results["host"]
     height, width = engines["size"]
     console.print(
-        f"\n[bold]{engines['model']}[/], {engines['steps']} step(s) of {width}x{height}, {engines['rounds']} rounds, "
+        f"\n[bold]{engines['model']}[/], {counted(engines['steps'], 'step')} of {width}x{height}, {engines['rounds']} rounds, "
         f"{about['cpu']}, {about['cores']} cores",
         highlight=False,
     )
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for title in ("engine", "mode"):
-        table.add_column(title)
-    for title in ("predict ms", "p99", "network ms", "x torch eager"):
-        table.add_column(title, justify="right")
+    for title in ("\nengine", "\nmode"):
+        table.add_column(title, no_wrap=True)
+    for title in ("predict\nms", "\np99", "network\nms", "x torch\neager"):
+        table.add_column(title, justify="right", no_wrap=True)
     for case in engines["cases"]:
         times = case["times_as_fast_as_torch_whole"]
         table.add_row(
@@ -46,11 +48,11 @@ def print_structure(console: Console, results: Mapping[str, Any]) -> None:
         f"{found['rounds']} rounds, {about['cpu']}, {about['cores']} cores",
         highlight=False,
     )
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for title in ("engine", "mode"):
-        table.add_column(title)
-    for title in ("forecast ms", "p99", "flow ms", "encode ms", "futures ms", "a second", "x torch eager"):
-        table.add_column(title, justify="right")
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, padding=0)  # 80 columns hold it then
+    for title in ("\nengine", "\nmode"):
+        table.add_column(title, no_wrap=True)
+    for title in ("forecast\nms", "\np99", "flow\nms", "encode\nms", "futures\nms", "per\nsecond", "x torch\neager"):
+        table.add_column(title, justify="right", no_wrap=True)
     for case in found["cases"]:
         times = case["times_as_fast_as_torch_whole"]
         stages = (f"{case[f'{stage}_ms']['median']:.1f}" for stage in ("motion", "encode", "forecast"))

@@ -157,6 +157,11 @@ def watch(console: Console, total: int, text: str) -> Any:
     return watched
 
 
+def counted(number: int, thing: str) -> str:
+    """ "1 step", "5 steps"."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def command_line() -> str:
     """The command as it was typed, for the protocol of what it writes."""
     return shlex.join(["vidpred", *sys.argv[1:]])
