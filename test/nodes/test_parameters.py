@@ -128,11 +128,13 @@ def test_a_bad_value_cannot_be_set_and_nothing_can_while_it_would_have_no_effect
     )
 
 
-def test_an_unknown_parameter_is_warned_of(
-    make_node: Callable[..., Node], capfd: pytest.CaptureFixture[str]
-) -> None:
-    node = make_node(cuont=3, use_sim_time=False)
-    Parameters(node, SPECS)
-    output = "".join(capfd.readouterr())
-    assert "parameter cuont is unknown" in output and "did you mean count?" in output
-    assert "use_sim_time" not in output
+def test_a_misspelt_parameter_is_refused(make_node: Callable[..., Node]) -> None:
+    with pytest.raises(ConfigError, match="no parameter cuont: did you mean count"):
+        Parameters(make_node(cuont=3), SPECS).values()
+    with pytest.raises(ConfigError, match="no parameter zzz: the parameters are count, share, mode, on, names"):
+        Parameters(make_node(zzz=3), SPECS).values()
+
+
+def test_parameters_of_ros_itself_are_not_ours(make_node: Callable[..., Node]) -> None:
+    of_ros = {"use_sim_time": False, "start_type_description_service": True, "qos_overrides./image.subscription.depth": 3}
+    assert Parameters(make_node(count=3, **of_ros), SPECS).values()["count"] == 3

@@ -18,7 +18,7 @@ from vidpred_ros.errors import ConfigError
 
 Value = bool | int | float | str | tuple[str, ...]
 
-#: Parameters that rclpy declares by itself when they are given.
+#: Parameters of ROS itself, which every node may be given.
 _OF_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
 
 
@@ -123,10 +123,10 @@ COLLECTOR = (
 
 
 class Parameters:
-    """The declared parameters of a node. A value that was given at start and is not valid is kept as a problem.
+    """The declared parameters of a node. A value that was given at start and is not valid, or has no such name, is kept as a problem.
 
     rclpy would raise in the constructor; here the node comes up with the default in its place and ``values`` raises,
-    so that a bad value stops `configure`, and setting a good one is enough to try again.
+    so that a bad value stops `configure`, and setting a good one is enough to try again. A misspelt name takes a new start.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class Parameters:
         given = {name: parameter.value for name, parameter in node.get_parameters_by_prefix("").items()}
         for spec in specs:
             self._declare(spec, given)
-        self._warn_of_unknown(given)
+        self._refuse_unknown(given)
         node.add_on_set_parameters_callback(self._on_set)
 
     def values(self) -> dict[str, Any]:
@@ -160,13 +160,13 @@ class Parameters:
         of_ros: Any = (list(value) or [""]) if isinstance(value, tuple) else value
         self._node.declare_parameter(spec.name, of_ros, spec.descriptor(), ignore_override=True)
 
-    def _warn_of_unknown(self, given: dict[str, Any]) -> None:
+    def _refuse_unknown(self, given: dict[str, Any]) -> None:
         for name in given:
             if name in self._specs or name.startswith(_OF_ROS):
                 continue
             near = difflib.get_close_matches(name, self._specs, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(self._specs)}"
-            self._node.get_logger().warning(f"parameter {name} is unknown and has no effect: {hint}")
+            hint = f"did you mean {near[0]}?" if near else f"the parameters are {', '.join(self._specs)}"
+            self._problems[name] = f"there is no parameter {name}: {hint}; start the node without it"
 
     def _on_set(self, changes: list[Parameter]) -> SetParametersResult:
         ours = [change for change in changes if change.name in self._specs]
