@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -47,7 +48,11 @@ def run_node(make: Callable[[], RunnableNode]) -> int:
     code = 0
     node = None
     with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
-        rclpy.init()
+        try:
+            rclpy.init()
+        except RuntimeError as error:  # rclpy's, of what stands behind --ros-args
+            print(f"vidpred_ros: {_readable(error)}", file=sys.stderr)
+            return 1
         forward_logs()
         _warn_of_small_shared_memory()
         try:  # a signal closes the graph under whatever the node is doing, and then what that raises is no fault
@@ -76,6 +81,13 @@ def run_node(make: Callable[[], RunnableNode]) -> int:
     if rclpy.ok():
         rclpy.shutdown()
     return code
+
+
+def _readable(error: RuntimeError) -> str:
+    """What rclpy says of arguments that it cannot read, without its source lines."""
+    if "ROSArgs" in type(error).__name__:
+        return f"unknown words behind --ros-args: {error}"
+    return re.sub(r"\s*,? at /\S+:\d+", "", " ".join(str(error).split())).replace("Error: Error", "Error")
 
 
 def _warn_of_small_shared_memory() -> None:
