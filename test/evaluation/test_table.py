@@ -204,4 +204,6 @@ def test_plots(written):
     assert picture.shape[1] > 1500
     assert len({tuple(colour) for colour in picture.reshape(-1, 3)[::7].tolist()}) > 50  # lines, dots and letters
     assert ElementTree.parse(written / "table.svg").getroot().tag.endswith("svg")
-    assert "svg, best of 20" in (written / "table.svg").read_text()
+    words = (written / "table.svg").read_text()
+    assert "svg, best of 20" in words
+    assert "Number of windows by LPIPS at t+5" in words  # at t+9 where there are ten

@@ -36,7 +36,7 @@ def write_table(table: Table, cards: Mapping[str, ModelCard], out: Path) -> None
     content["models"] = {name: card.model_dump(mode="json", exclude={"scores"}) for name, card in cards.items()}
     (out / "table.json").write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
     _write_csv(table, out / "table.csv")
-    write_plots(table, content["motion_bins"]["bins"], out)
+    write_plots(table, content, out)
     (out / "table.md").write_text(markdown(table, content, cards))
 
 
@@ -82,7 +82,7 @@ def markdown(table: Table, content: Mapping[str, Any], cards: Mapping[str, Model
     parts = [
         intro,
         _main_table(table),
-        "![Scores by horizon, their spread over the sequences, and the next frame by motion](table.png)",
+        "![Scores by horizon, their spread over sequences and windows, and the next frame by motion](table.png)",
         "### The next frame (as Shouno 2020, Table 1)",
         _columns(table, "Method", [("SSIM", _spread(table, 1, "ssim")), ("LPIPS (×100)", _spread(table, 1, "lpips", 100))]),
         f"### Ranking and its spread over the {over}",

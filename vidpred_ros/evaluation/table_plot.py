@@ -1,4 +1,4 @@
-"""table.png and table.svg: scores by horizon, their spread over the sequences, and the next frame by motion."""
+"""table.png and table.svg: scores by horizon, their spread over sequences and over windows, and the next frame by motion."""
 
 from __future__ import annotations
 
@@ -21,18 +21,21 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 BASELINES = {"copy_last": "#9ca3af", "optical_flow": "#52525b"}
 
 
-def write_plots(table: Table, bins: Sequence[Mapping[str, Any]] | None, out: Path) -> None:
-    """Both files. ``bins``: the motion bins of the table's content, None where there are none."""
+def write_plots(table: Table, content: Mapping[str, Any], out: Path) -> None:
+    """Both files. ``content``: table.json's."""
     styles = row_styles(table.rows)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(14, 5.2 + 0.32 * len(table.rows)), layout="constrained")
-        above, below = figure.subplots(2, 3, height_ratios=[1, 0.35 + 0.08 * len(table.rows)])
-        for axes, metric in zip(above, HEADLINE, strict=True):
-            by_horizon(axes, table, metric, styles)
-        for axes, step in zip(below, (table.steps[0], table.steps[-1]), strict=False):
-            _by_sequence(axes, table, step, styles)
-        _by_motion(below[2], table, bins, styles)
-        handles, labels = above[0].get_legend_handles_labels()
+        figure = Figure(figsize=(17, 5.2 + 0.32 * len(table.rows)), layout="constrained")
+        places = [[name for name in HEADLINE for _ in range(4)]]
+        places.append([name for name in ("first", "last", "motion", "spread") for _ in range(3)])
+        panels = figure.subplot_mosaic(places, height_ratios=[1, 0.35 + 0.08 * len(table.rows)])
+        for metric in HEADLINE:
+            by_horizon(panels[metric], table, metric, styles)
+        for name, step in (("first", table.steps[0]), ("last", table.steps[-1])):
+            _by_sequence(panels[name], table, step, styles, named=name == "first")
+        _by_motion(panels["motion"], table, content["motion_bins"]["bins"], styles)
+        _distribution(panels["spread"], content["distribution"], styles)
+        handles, labels = panels[HEADLINE[0]].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=min(6, len(labels)), frameon=False)
         figure.savefig(out / "table.png", dpi=140)
         figure.savefig(out / "table.svg", metadata={"Date": None})
@@ -66,7 +69,7 @@ def by_horizon(axes: Axes, table: Table, metric: str, styles: Mapping[str, dict[
     axes.set_xticks(steps)
 
 
-def _by_sequence(axes: Axes, table: Table, step: int, styles: Mapping[str, dict[str, Any]]) -> None:
+def _by_sequence(axes: Axes, table: Table, step: int, styles: Mapping[str, dict[str, Any]], named: bool) -> None:
     """LPIPS (SSIM where there is none) of each sequence as a dot, the mean as a bar across them."""
     tidy(axes)
     axes.grid(axis="x", color="#f1f5f9")
@@ -78,7 +81,7 @@ def _by_sequence(axes: Axes, table: Table, step: int, styles: Mapping[str, dict[
             axes.plot([min(values), max(values)], [place, place], color=colour, linewidth=1, alpha=0.5)
             axes.plot(values, [place] * len(values), "o", color=colour, markersize=5, alpha=0.75)
             axes.plot([cell.mean], [place], "|", color=colour, markersize=16, markeredgewidth=2.5)
-    axes.set_yticks(range(len(table.rows)), [row.name for row in reversed(table.rows)])
+    axes.set_yticks(range(len(table.rows)), [row.name if named else "" for row in reversed(table.rows)])
     axes.set_title(f"{AXES[metric]} at t+{step}: sequences and their mean", fontsize=11)
 
 
@@ -103,3 +106,15 @@ def _by_motion(
             axes.plot(middles, values, marker="o", markersize=4, **styles[row.name])
     axes.set_title("LPIPS at t+1, by motion", fontsize=11)
     axes.set_xlabel("motion: LPIPS between the last frame and the next")
+
+
+def _distribution(axes: Axes, spread: Mapping[str, Any] | None, styles: Mapping[str, dict[str, Any]]) -> None:
+    """How many windows have which LPIPS at one step (Shouno 2020, figure 6, right)."""
+    tidy(axes)
+    if spread is None or spread["edges"] is None:
+        axes.set_axis_off()
+        return
+    for name, counts in spread["counts"].items():
+        axes.stairs(counts, spread["edges"], linewidth=1.4, **styles[name])
+    axes.set_title(f"Number of windows by LPIPS at t+{spread['step']}", fontsize=11)
+    axes.set_xlabel(f"LPIPS at t+{spread['step']}")
