@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from helpers.datasets import numbers, write_images
+from typer.testing import CliRunner
 
 from training.datasets import caltech, cityscapes
-from vidpred_ros.errors import SourceError
+from vidpred_ros.cli import app
+from vidpred_ros.errors import ConfigError, SourceError
 from vidpred_ros.evaluation.datasets import open_sequence
 from vidpred_ros.evaluation.entries import find_sequences
 
@@ -36,8 +39,24 @@ def test_a_tables_data_may_be_a_data_set(root: Path) -> None:
 def test_the_split_of_a_data_set_is_an_option(root: Path) -> None:
     found, _ = find_sequences([f"caltech:{root}?split=train"])
     assert [source.name for source in found.values()] == [f"caltech:{root}?split=train#V000"]
-    with pytest.raises(SourceError, match="has no recording set09"):
-        open_sequence(f"caltech:{root}#set09")
+    for text in (f"caltech:{root}#set09", f"caltech:{root}"):
+        with pytest.raises(SourceError, match=r"which recording\? caltech:.*#NAME, where NAME is one of set06/V000, set07/V000"):
+            open_sequence(text)
+    with pytest.raises(ConfigError, match="--topic /a is for bags"):
+        open_sequence(f"caltech:{root}#set06/V000", "/a")
+
+
+def test_one_recording_of_a_data_set_is_evaluated(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_images(root / "set06/V000", [f"I{i:05d}.jpg" for i in range(30)])
+    monkeypatch.setenv("CALTECH", str(root))
+    out = tmp_path / "report"
+    arguments = ["evaluate", "caltech:$CALTECH#set06/V000", "--model", "copy_last", "--steps", "2", "--out", str(out)]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    results = json.loads((out / "metrics.json").read_text())
+    assert (results["source"], results["frames"]) == ("caltech:$CALTECH#set06/V000", 10)
 
 
 def test_label_maps_of_a_data_set_come_with_its_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,13 +89,15 @@ def evaluate(
 
       vidpred evaluate kitti_sequence/ --model optical_flow --steps 10 --out out/flow
 
+      vidpred evaluate caltech:/data/caltech#set06/V000 --steps 5
+
       vidpred evaluate cityscapes_sequence/ --structure --period 0.1765
 
       vidpred evaluate cityscapes:/data/cityscapes --model hvp_structure_slim --future-segmentation
     """
+    from vidpred_ros.evaluation.datasets import open_sequence
     from vidpred_ros.evaluation.lanes import open_lane, predicts_labels
     from vidpred_ros.evaluation.trials import phases
-    from vidpred_ros.sources import open_source
 
     console = Console()
     labels_only = predicts_labels(model)
@@ -137,7 +139,7 @@ def evaluate(
         elif labels_only:
             from vidpred_ros.evaluation.label_results import evaluate_structure
 
-            drive = open_source(source, topic=topic)
+            drive = open_sequence(source, topic)
             alone = opened.enter_context(closing(lane(model, period, samples)))
             progress = watch(console, len(drive) * phases(drive, alone.predictor.period_s), "evaluating")
             results = evaluate_structure(drive, alone, folder, command_line(), progress)
@@ -145,7 +147,7 @@ def evaluate(
             from vidpred_ros.evaluation.run import evaluate as run
             from vidpred_ros.predictors import make_predictor
 
-            drive = open_source(source, topic=topic)
+            drive = open_sequence(source, topic)
             predictor = opened.enter_context(closing(make_predictor(model, engine, k)))
             predictor.period_s = period or predictor.period_s
             beside = lane(structure_model, predictor.period_s, 0) if structure else None

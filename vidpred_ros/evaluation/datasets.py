@@ -10,7 +10,7 @@ from pathlib import Path
 
 from training.datasets.layouts import READERS, expand, find_recordings
 from training.datasets.recording import Recording
-from vidpred_ros.errors import SourceError
+from vidpred_ros.errors import ConfigError, SourceError
 from vidpred_ros.sources import Source, SourceFrame, open_source
 
 
@@ -60,14 +60,20 @@ def open_data_set(text: str) -> dict[str, Source]:
     return {name: DataSetSource(recording, f"{text}#{name}") for name, recording in _recordings(text).items()}
 
 
-def open_sequence(text: str) -> Source:
-    """A SOURCE, or the recording of a data set that a ``DataSetSource`` has as its name; no other one is opened."""
+def open_sequence(text: str, topic: str | None = None) -> Source:
+    """A SOURCE, with the ``topic`` of a bag, or one recording of a data set: "caltech:FOLDER#set06/V000"; no other one is opened.
+
+    Raises SourceError for what cannot be opened and for a recording that is not there, ConfigError for a topic of a data set.
+    """
     if not is_data_set(text):
-        return open_source(text)
+        return open_source(text, topic=topic)
+    if topic is not None:
+        raise ConfigError(f"--topic {topic} is for bags, and {text} is a data set")
     place, _, name = text.partition("#")
     found = _recordings(place)
     if name not in found:
-        raise SourceError(f"{place} has no recording {name}")
+        few = ", ".join([*found][:3]) + (f" ... ({len(found)} in all)" if len(found) > 3 else "")
+        raise SourceError(f"{place}: which recording? {place}#NAME, where NAME is one of {few}")
     return DataSetSource(found[name], text)
 
 
