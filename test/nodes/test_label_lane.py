@@ -29,6 +29,8 @@ NODE: Any = SimpleNamespace(get_logger=lambda: get_logger("lane"), context=Simpl
 class Heard:
     """Outputs that remember which windows were forecast from."""
 
+    what = "2 label maps"
+
     def __init__(self) -> None:
         self.sources: list[int] = []
 

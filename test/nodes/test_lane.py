@@ -30,6 +30,8 @@ NODE: Any = SimpleNamespace(get_logger=lambda: get_logger("lane"), context=Simpl
 class Said:
     """Outputs that remember what was said."""
 
+    what = "2 images"
+
     def __init__(self) -> None:
         self.sources: list[int] = []
         self.stages: dict[str, float] = {}
@@ -86,7 +88,7 @@ def make_lane(predictor: CopyLast) -> tuple[Lane, Said]:
     return lane, said
 
 
-def test_a_lane_that_is_busy_delays_no_other() -> None:
+def test_a_lane_that_is_busy_delays_no_other(capfd: pytest.CaptureFixture[str]) -> None:
     slow = Slow((64, 128), 4)
     labels, late = make_lane(slow)
     frames, said = make_lane(CopyLast((32, 40), 0.1, 2, 8))
@@ -102,6 +104,7 @@ def test_a_lane_that_is_busy_delays_no_other() -> None:
     until(lambda: late.sources[-1:] == [19 * PERIOD_NS])
     assert late.sources == [3 * PERIOD_NS, 19 * PERIOD_NS], "the window at hand, then the newest"
     assert labels.counters.drops["predictor busy"] == 15 and not frames.counters.drops
+    assert "".join(capfd.readouterr()).count("first forecast: 2 images, ") == 2, "once for each lane"
     assert late.stages["wait"] >= 0 and late.stages["total"] >= late.stages["predict"]
     for lane, outputs in ((frames, said), (labels, late)):
         lane.close()

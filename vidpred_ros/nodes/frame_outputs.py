@@ -28,6 +28,7 @@ class FrameOutputs:
             node.create_lifecycle_publisher(Image, f"{future}/step_{k}/image", OUTPUT) for k in range(1, steps + 1)
         ]
         self._images = [ReusedImage() for _ in self._steps]
+        self.what = f"{steps} image{'s, the first' if steps > 1 else ''} on {self._steps[0].topic_name}"
         self._filmstrip = node.create_lifecycle_publisher(Image, f"{future}/filmstrip", OUTPUT)
         self._info = node.create_lifecycle_publisher(DiagnosticArray, f"{future}/info", OUTPUT)
 

@@ -46,6 +46,7 @@ class LabelOutputs:
         create = node.create_lifecycle_publisher
         numbers = range(1, steps + 1)
         self._labels = [create(Image, f"~/future/step_{k}/labels", OUTPUT) for k in numbers]
+        self.what = f"{steps} label map{'s, the first' if steps > 1 else ''} on {self._labels[0].topic_name}"
         self._colors = [create(Image, f"~/future/step_{k}/labels_color", OUTPUT) for k in numbers]
         self._uncertainty = create(Image, "~/future/uncertainty", OUTPUT)
         self._occupancy = {

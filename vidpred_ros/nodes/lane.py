@@ -39,6 +39,8 @@ class Arrival:
 class LaneOutputs(Protocol):
     """The topics of a lane."""
 
+    what: str  # a forecast has, and where, for the log
+
     def announce(self) -> None:
         """What is said once, as the lane starts."""
 
@@ -214,3 +216,5 @@ class Lane:
         self._outputs.publish_info(
             forecast, arrival.frame_id, self.predictor.engine, job.window.sequence, stages
         )
+        if self.counters.predicted == 1:
+            self._node.get_logger().info(f"first forecast: {self._outputs.what}, {total_ms:.0f} ms")
