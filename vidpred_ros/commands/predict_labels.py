@@ -230,7 +230,7 @@ def _write_fvd(made: NDArray[np.float32], true_shots: NDArray[np.float32], perio
         tidy(axes)
         axes.plot(seconds, values, color="#1d4ed8")
         axes.set_xlabel("seconds ahead")
-        axes.set_ylabel(f"shot-wise FVD ({SHOT} frames,\n{2 * around + 1} shots of {len(made)} pooled)")
+        axes.set_ylabel(f"shot-wise FVD\n({len(made) * (2 * around + 1)} shots of {SHOT} frames a point)")
         axes.set_ylim(bottom=0)
         figure.savefig(out / "fvd.png", dpi=120)
 
