@@ -178,6 +178,7 @@ def print_scores(console: Console, results: Mapping[str, Any]) -> None:
     console.print(
         f"\n[bold]{results['model']}[/] on {results['source']}, {results['protocol']['windows']} windows, PSNR in dB",
         highlight=False,
+        soft_wrap=True,
     )
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     table.add_column("ahead", no_wrap=True)
@@ -216,6 +217,7 @@ def print_label_scores(console: Console, results: Mapping[str, Any]) -> None:
     console.print(
         f"\n[bold]{about['model']}[/] on {results['source']}, {about['windows']} windows, against {about['against']}",
         highlight=False,
+        soft_wrap=True,
     )
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, collapse_padding=True)
     table.add_column("ahead", no_wrap=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,7 @@ def run_demo_graph(
 ) -> Recording:
     """Play ``source`` once, for at most ``seconds``, through a real graph and return what the collector recorded.
 
-    The recording is also in ``out``/recording, the nodes' output in ``out``/log. ``summary["camera"]`` compares the
+    The recording is also in ``out``/recording, once it is whole, and the nodes' output in ``out``/log. ``summary["camera"]`` compares the
     stamps that the camera sent with those received, so a lost frame shows. ``structure``: with a structure lane, with these
     parameters of the predictor. Raises VidpredError (with the last lines of its
     log) when a node cannot start or dies, or when no forecast arrived.
@@ -69,54 +71,67 @@ def record_run(
     With ``cameras``, names, there are that many alike; then the summary has them under "cameras", each with sent_stamps_ns.
     """
     namespace = f"/vidpred_{os.getpid()}"
-    folder = out / "recording"
-    folder.mkdir(parents=True, exist_ok=True)
-    sent_files = {name: folder / f"sent{name}.json" for name in cameras or ("",)}
-    several = {"cameras": list(cameras)} if cameras else {}
-    images = {_of(name, "image"): _of(name, "camera/image_raw") for name in sent_files}
-    topics = ["future/info", *(f"future/step_{k}/image" for k in range(1, steps + 1))]
-    lane = {} if structure is None else {"structure": True, **structure}
-    if lane:
-        topics += label_topics(steps)
-    with Graph(namespace, out / "log") as graph:
-        collector = {
-            "out": str(folder),
-            "steps": steps,
-            "record_images": record_images,
-            "structure": structure is not None,
-            "predictor": f"{namespace.lstrip('/')}/predictor",
-            **several,
-        }
-        futures = {_of(name, topic): f"predictor/{_of(name, topic)}" for name in sent_files for topic in topics}
-        listener = graph.start("collector", collector, {**images, **futures})
-        predictor = graph.start(
-            "predictor",
-            {"model": model, "engine": engine or "auto", "steps": steps, "autostart": True, **lane, **several},
-            images,
-        )
-        graph.wait_for_line(listener, _LISTENING, _START_S)
-        wait_for = 2 if record_images else 1
-        senders = [
-            graph.start("camera", {**camera, "wait_for_subscribers": wait_for, "sent_file": str(sent_file)}, {}, name)
-            for name, sent_file in sent_files.items()
-        ]
-        progress(0.0, seconds)
-        for sender in senders:
-            graph.wait_for_line(sender, _SENDING, _START_S)
-        resources = _watch(graph, senders, predictor, seconds, progress)
-        time.sleep(_DRAIN_S)
-        graph.check("camera")
-        graph.stop("collector")
-    sent = {name: json.loads(file.read_text())["stamps_ns"] for name, file in sent_files.items()}
-    recording = load_recording(folder)
-    if cameras:
-        of_each = {name: {**one, "sent_stamps_ns": sent[name]} for name, one in recording.summary["cameras"].items()}
-        summary = {**recording.summary, "cameras": of_each}
-    else:
-        summary = with_loss(recording.summary, sent[""], recording.camera_stamps_ns.tolist()) | {"sent_stamps_ns": sent[""]}
-    recording = replace(recording, summary={**summary, **resources})
-    recording.save(folder)
-    return recording
+    with _in_place_of(out / "recording") as folder:
+        sent_files = {name: folder / f"sent{name}.json" for name in cameras or ("",)}
+        several = {"cameras": list(cameras)} if cameras else {}
+        images = {_of(name, "image"): _of(name, "camera/image_raw") for name in sent_files}
+        topics = ["future/info", *(f"future/step_{k}/image" for k in range(1, steps + 1))]
+        lane = {} if structure is None else {"structure": True, **structure}
+        if lane:
+            topics += label_topics(steps)
+        with Graph(namespace, out / "log") as graph:
+            collector = {
+                "out": str(folder),
+                "steps": steps,
+                "record_images": record_images,
+                "structure": structure is not None,
+                "predictor": f"{namespace.lstrip('/')}/predictor",
+                **several,
+            }
+            futures = {_of(name, topic): f"predictor/{_of(name, topic)}" for name in sent_files for topic in topics}
+            listener = graph.start("collector", collector, {**images, **futures})
+            predictor = graph.start(
+                "predictor",
+                {"model": model, "engine": engine or "auto", "steps": steps, "autostart": True, **lane, **several},
+                images,
+            )
+            graph.wait_for_line(listener, _LISTENING, _START_S)
+            wait_for = 2 if record_images else 1
+            senders = [
+                graph.start("camera", {**camera, "wait_for_subscribers": wait_for, "sent_file": str(sent_file)}, {}, name)
+                for name, sent_file in sent_files.items()
+            ]
+            progress(0.0, seconds)
+            for sender in senders:
+                graph.wait_for_line(sender, _SENDING, _START_S)
+            resources = _watch(graph, senders, predictor, seconds, progress)
+            time.sleep(_DRAIN_S)
+            graph.check("camera")
+            graph.stop("collector")
+        sent = {name: json.loads(file.read_text())["stamps_ns"] for name, file in sent_files.items()}
+        recording = load_recording(folder)
+        if cameras:
+            of_each = {name: {**one, "sent_stamps_ns": sent[name]} for name, one in recording.summary["cameras"].items()}
+            summary = {**recording.summary, "cameras": of_each}
+        else:
+            summary = with_loss(recording.summary, sent[""], recording.camera_stamps_ns.tolist()) | {"sent_stamps_ns": sent[""]}
+        recording = replace(recording, summary={**summary, **resources})
+        recording.save(folder)
+        return recording
+
+
+@contextmanager
+def _in_place_of(folder: Path) -> Iterator[Path]:
+    """A folder to write into, which takes the place of ``folder`` at the end; after an error ``folder`` is as it was."""
+    part = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
+    part.mkdir(parents=True)
+    try:
+        yield part
+        shutil.rmtree(folder, ignore_errors=True)
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _of(camera: str, topic: str) -> str:
