@@ -11,6 +11,9 @@ import av
 import cv2
 import pytest
 from helpers.jobs import write_drive
+from typer.testing import CliRunner
+
+from vidpred_ros import cli
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = ("demo", "evaluate", "table", "predict", "label", "bench", "doctor", "export", "models")
@@ -135,3 +138,38 @@ def test_demo_without_ros_says_what_to_do(tmp_path):
     assert answer.returncode == 2
     assert "needs ROS 2" in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict", "label", "table", "bench", "demo"])
+def test_a_bad_out_is_one_line_before_anything_runs(tmp_path, monkeypatch, capsys, command):
+    (tmp_path / "file").write_text("")
+    words = {"table": ["copy_last", "--data", SOURCE], "bench": [], "demo": ["--no-structure"]}.get(command, [SOURCE])
+    monkeypatch.setattr(sys, "argv", ["vidpred", command, *words, "--out", str(tmp_path / "file" / "sub")])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    printed = capsys.readouterr()
+    assert end.value.code == 2 and printed.out == ""
+    assert printed.err == f"vidpred: --out {tmp_path / 'file' / 'sub'}: nothing can be written there (Not a directory); name another folder\n"
+
+
+def test_an_error_of_the_system_is_one_line(monkeypatch, capsys):
+    def full():
+        raise OSError(28, "No space left on device", "out/x.png")
+
+    monkeypatch.setattr(cli, "app", full)
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    assert capsys.readouterr().err == "vidpred: out/x.png: No space left on device\n"
+
+
+def test_a_wrong_value_is_quoted():
+    answer = CliRunner().invoke(cli.app, ["evaluate", SOURCE, "--steps", "abc"])
+    assert answer.exit_code == 2 and "'abc'" in answer.output
+
+
+def test_a_terminal_of_any_width_fills_its_lines():
+    """A docstring's own line ends are not kept: every line but a paragraph's last goes on to the edge."""
+    for command in cli.app.registered_commands:
+        for paragraph in command.help.split("\n\n"):
+            assert "\n" not in paragraph

@@ -107,7 +107,7 @@ def print_cameras(console: Console, results: Mapping[str, Any]) -> None:
     first = next(iter(node["cameras"].values()))
     height, width = first["camera"]["size"]
     console.print(
-        f"[bold]node[/] with {first['model']}, {node['steps']} step(s), on {first['engine']}, {len(node['cameras'])} raw {width}x{height} cameras "
+        f"[bold]node[/] with {first['model']}, {counted(node['steps'], 'step')}, on {first['engine']}, {len(node['cameras'])} raw {width}x{height} cameras "
         f"at {first['camera']['rate_hz']:g} Hz",
         highlight=False,
     )

@@ -19,6 +19,7 @@ from vidpred_ros.commands.common import (
     EngineOption,
     SourceArgument,
     TopicOption,
+    check_out,
     print_files,
     watch,
 )
@@ -88,6 +89,7 @@ def label(
         return
     if out is None:
         raise ConfigError("--out is missing: the sequence folder that the label maps go into")
+    check_out(out)
     drive = open_source(source, topic=topic)
     with closing(make_segmenter(segmenter, engine, classes)) as network:
         names, writes_frames = _prepare(out, drive, network)

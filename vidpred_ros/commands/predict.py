@@ -28,6 +28,7 @@ from vidpred_ros.commands.common import (
     StructureModelOption,
     TopicOption,
     check_out,
+    counted,
     frames_bar,
     print_files,
     watch,
@@ -133,7 +134,7 @@ def predict(
         if first is None:  # before anything is written
             raise no_window(drive, predictor, predictor.window_length)
         count = _write(chain([first], every), predictor, out)
-    console.print(f"{count} windows of {drive.name}, {steps} futures each", highlight=False)
+    console.print(f"{counted(count, 'window')} of {drive.name}, {counted(steps, 'future')} each", highlight=False)
     print_files(console, out, "frames", "index.csv", "forecast.mp4")
 
 
@@ -160,7 +161,7 @@ def _predict_structure(
 
     with closing(make_structure(model, eyes, engine, steps, samples, seed)) as predictor:
         count = write_windows(drive, predictor, out, watch(console, len(drive), "predicting"))
-    console.print(f"{count} windows of {drive.name}, {steps} label maps each", highlight=False)
+    console.print(f"{counted(count, 'window')} of {drive.name}, {counted(steps, 'label map')} each", highlight=False)
     print_files(console, out, "labels", "index.csv", "forecast.mp4")
 
 
@@ -193,7 +194,7 @@ def _predict_long(
     if pixels and pixels.features and "fvd.png" not in files:
         least = fvd_steps(future.samples)
         console.print(f"[yellow]No shot-wise FVD:[/] it takes {least} steps or more, and two shots of {SHOT} frames in the drive")
-    console.print(f"{steps} label maps after {drive.name}, {steps * future.period_s:.1f} s", highlight=False)
+    console.print(f"{counted(steps, 'label map')} after {drive.name}, {steps * future.period_s:.1f} s", highlight=False)
     print_files(console, out, *files)
 
 

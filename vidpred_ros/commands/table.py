@@ -15,8 +15,10 @@ from vidpred_ros.commands.common import (
     ContextLabels,
     EngineOption,
     StepsOption,
+    check_out,
     command_line,
     context_of,
+    counted,
     frames_bar,
     print_files,
 )
@@ -89,6 +91,7 @@ def table(
     from vidpred_ros.evaluation.label_jobs import LabelSettings
     from vidpred_ros.evaluation.table_run import run_table
 
+    check_out(out)
     console = Console()
     command = command_line()
     with frames_bar(console) as progress:
@@ -146,5 +149,7 @@ def _print(console: Console, finished: Any) -> None:
             text = "n/a" if cell is None else f"{cell.mean:.{files.DIGITS[metric]}f}"
             cells.append(f"[bold green]{text}[/]" if row.name in finished.best(step, metric) else text)
         grid.add_row(escape(row.name), *cells)
-    console.print(f"\n{len(finished.sequences)} sequences: {', '.join(finished.sequences)}", highlight=False, soft_wrap=True)
+    unit = "" if of_labels else "; PSNR in dB"
+    of = f"{counted(len(finished.sequences), 'sequence')}: {', '.join(finished.sequences)}"
+    console.print(f"\n{escape(of)}{unit}", highlight=False, soft_wrap=True)
     console.print(grid)
