@@ -57,7 +57,7 @@ def test_one_matrix_for_all_snippets(source, tmp_path):
         assert horizon["methods"]["copy_last"]["miou"] == pytest.approx(matrix.miou())
         assert horizon["methods"]["segmenter"]["miou"] == 1
     assert "future segmentation" in results["protocol"]["mode"]
-    assert results["protocol"]["labels"] == "the source's own labels"
+    assert results["protocol"]["labels"] == "the source's own labels (shipped with the data)"
     assert (tmp_path / "report.html").exists() and (tmp_path / "labels.png").exists()
 
 

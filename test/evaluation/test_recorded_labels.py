@@ -127,7 +127,7 @@ def test_the_report_of_a_demo_shows_both_lanes(source: Source, tmp_path: Path) -
     assert first["predictor"]["miou"] > 0.3 > second["predictor"]["miou"]
     assert set(first) == {"predictor", "copy_last", "optical_flow", "segmenter"}
     assert first["predictor"]["ssim"] is not None
-    assert results["protocol"]["labels"] == "the source's own labels"
+    assert results["protocol"]["labels"] == "the source's own labels (rendered with the frames)"
     assert results["structure"]["scored"].startswith("every forecast")
     assert results["transport"]["label_forecasts_announced"] == 9
     page = (tmp_path / "report.html").read_text()
