@@ -48,22 +48,34 @@ def load(path: Path) -> dict[str, Any]:
     return state
 
 
-def initialise(network: nn.Module, text: str) -> list[str]:
-    """Start ``network`` with the released weights of a checkpoint (*.pt) or of a released model (name or folder).
+def initial_weights(text: str) -> Path:
+    """The file that ``init`` means: a checkpoint (*.pt), or the weights of a released model (name or folder).
 
-    Returns the parameters that the file does not know, which keep their first values: a head that was added since.
-    $NAME in ``text`` is filled in from the environment. Raises ModelError for weights that do not fit, and names them.
+    $NAME in ``text`` is filled in from the environment. Raises ModelError where there is none, ConfigError for a NAME that is
+    not set.
     """
     try:
         text = string.Template(text).substitute(os.environ)
     except KeyError as error:
         raise ConfigError(f"init: {text}: set the environment variable {error}") from None
     path = Path(text)
-    if path.suffix == ".pt" and not path.is_file():
+    if path.suffix != ".pt":
+        return find_model(text).verified_weights
+    if not path.is_file():
         recipe = path.parent.name
         train = f"; train {recipe} first: python -m training.train {recipe}" if (RECIPES / f"{recipe}.yaml").is_file() else ""
         raise ModelError(f"init: no checkpoint {text}{train}")
-    weights = load(path)["released"] if path.suffix == ".pt" else load_file(find_model(text).verified_weights)
+    return path
+
+
+def initialise(network: nn.Module, text: str) -> list[str]:
+    """Start ``network`` with the released weights of what ``initial_weights`` finds.
+
+    Returns the parameters that the file does not know, which keep their first values: a head that was added since. Raises
+    ModelError for weights that do not fit, and names them.
+    """
+    path = initial_weights(text)
+    weights = load(path)["released"] if path.suffix == ".pt" else load_file(path)
     own = network.state_dict()
     wrong = [name for name, value in weights.items() if name not in own or own[name].shape != value.shape]
     if wrong:

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
+from training import checkpoint
 from training.datasets.clips import ClipDataset
 from training.datasets.frames import Sequence, open_sequences
 from training.datasets.labels import open_labelled
@@ -133,6 +134,8 @@ def run(recipe: Recipe, out: Path, name: str = "") -> Path:
     """Train to the recipe's last update and return the last checkpoint."""
     out.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)  # before any other call: a forked loader hangs on a thread pool that OpenCV made before it
+    if recipe.init is not None and not (out / "last.pt").exists():
+        checkpoint.initial_weights(recipe.init)  # now, not after hours of decoding
     dataset, held_out = load_data(recipe)
     trainer = Trainer(recipe, out, name)
     changes, chief = trainer.resume(), trainer.rank == 0

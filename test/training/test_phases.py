@@ -76,7 +76,7 @@ def test_a_score_of_an_earlier_phase_is_forgotten(tmp_path: Path) -> None:
     assert again.best == 0.1
 
 
-def test_a_run_goes_on_without_what_it_started_with(tmp_path: Path) -> None:
+def test_a_run_goes_on_without_what_it_started_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     init = train.run(shouno(steps=1, adversarial=None), tmp_path / "first")
     recipe = shouno(steps=0, init=str(init))
     (tmp_path / "second").mkdir()
@@ -85,6 +85,9 @@ def test_a_run_goes_on_without_what_it_started_with(tmp_path: Path) -> None:
     Trainer(recipe, tmp_path / "second").resume()
     with pytest.raises(ModelError, match=r"init: no checkpoint .*first/last\.pt$"):
         Trainer(recipe, tmp_path / "third")
+    decoded: list[str] = []
+    monkeypatch.setattr(train, "load_data", decoded.append)
     recipe = shouno(steps=0, init=str(tmp_path / "drive_g_vgg" / "last.pt"))
     with pytest.raises(ModelError, match=r"last\.pt; train drive_g_vgg first: python -m training\.train drive_g_vgg"):
-        Trainer(recipe, tmp_path / "third")
+        train.run(recipe, tmp_path / "third")
+    assert not decoded

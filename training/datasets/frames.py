@@ -131,7 +131,7 @@ def open_recordings(found: list[Recording], fit: tuple[int, int] | None) -> list
             log.warning("%s: %d frames cannot be decoded and are left out", recording.name, meta.dropped)
         frames = Stored(path, meta.shape)
         if meta.breaks:
-            log.warning("%s: %d gaps in time; no window reaches over them", recording.name, len(meta.breaks))
+            log.warning("%s has gaps in time (%d); no window reaches over them", recording.name, len(meta.breaks))
         sequences.append(Sequence(recording.name, recording.rate_hz or meta.rate_hz, frames, path.stem, meta.breaks))
     return sequences
 
@@ -260,10 +260,14 @@ def decode(recording: Recording, path: Path, fit: tuple[int, int] | None, tick: 
 
 
 def gaps(stamps_ns: list[int]) -> tuple[int, ...]:
-    """Numbers of the frames that come GAP times later than frames usually do, or not later at all (a bag that loops)."""
+    """Numbers of the frames that come GAP times later than frames usually do, or not later at all (a bag that loops).
+
+    None where no frame is later than another: a file whose stamps say nothing.
+    """
     steps = [now - before for before, now in pairwise(stamps_ns)]
-    usual = median([step for step in steps if step > 0] or [0])
-    return tuple(number for number, step in enumerate(steps, start=1) if not 0 < step <= GAP * usual)
+    forward = [step for step in steps if step > 0]
+    longest = GAP * median(forward) if forward else 0
+    return tuple(number for number, step in enumerate(steps, start=1) if forward and not 0 < step <= longest)
 
 
 def _make_room(path: Path, shape: tuple[int, ...], name: str) -> NDArray[np.uint8]:
