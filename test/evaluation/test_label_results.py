@@ -30,7 +30,7 @@ def test_label_scores_stand_beside_those_of_frames(drive, tmp_path):
     plain = evaluate(drive, predictor, tmp_path / "plain", "x")
     results = evaluate(drive, predictor, tmp_path / "both", "x", lane=lane())
     assert json.loads((tmp_path / "both" / "metrics.json").read_text()) == results
-    assert results["protocol"]["labels"] == "the source's own labels"
+    assert results["protocol"]["labels"] == "the source's own labels (shipped with the data)"
     assert results["structure"]["model"] == "guesser"
     assert results["protocol"]["windows"] == 4 and results["structure"]["windows"] == 8
     for horizon, alone in zip(results["horizons"], plain["horizons"], strict=True):
