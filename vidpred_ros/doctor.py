@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 
-from vidpred_ros.engines.choice import GPU_ENGINES, find_gpu, installed, obstacles
+from vidpred_ros.engines.choice import GPU_ENGINES, cuda_bindings, find_gpu, installed, obstacles
 from vidpred_ros.engines.tensorrt_build import find_library
 from vidpred_ros.errors import EngineError, VidpredError
 from vidpred_ros.evaluation import host
@@ -88,7 +88,7 @@ def check_tensorrt() -> Iterator[Check]:
         yield Check(f"engine {name}", ok, text if not there or ok else f"{text}; {found[name]}", advice, needed=False)
     if gpu or installed("cuda.bindings"):
         there = installed("cuda.bindings")
-        advice = "pip install cuda-bindings, of the driver's major version (cuda-bindings==12.* for CUDA 12)"
+        advice = f"pip install {cuda_bindings()}: the version of the CUDA that the driver runs, not a newer one"
         yield Check("CUDA bindings", there, _version("cuda-bindings") if there else "not installed", advice, needed=False)
 
 

