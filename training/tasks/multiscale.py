@@ -50,8 +50,8 @@ class MultiScaleTask:
             judge = self.networks["discriminator"]
             of_reals, of_fakes = judge(reals), judge(fakes)
             self.logits = mean_logits(of_reals, of_fakes)
-            pairs = zip(of_reals, of_fakes, strict=True)
-            return {"discriminator": torch.stack([bce_discriminator(real, fake) for real, fake in pairs]).sum()}
+            terms = [bce_discriminator(real, fake) for real, fake in zip(of_reals, of_fakes, strict=True)]
+            return {"discriminator": torch.stack(terms).sum()}
         predicted = self.generator.pyramid(window)
         pairs = list(zip(predicted, scaled_frames(future, self.config.scales), strict=True))
         weights, losses = self.loss, {}

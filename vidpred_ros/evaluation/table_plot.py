@@ -26,16 +26,15 @@ def write_plots(table: Table, content: Mapping[str, Any], out: Path) -> None:
     styles = row_styles(table.rows)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(17, 5.2 + 0.32 * len(table.rows)), layout="constrained")
-        places = [[name for name in HEADLINE for _ in range(4)]]
-        places.append([name for name in ("first", "last", "motion", "spread") for _ in range(3)])
-        panels = figure.subplot_mosaic(places, height_ratios=[1, 0.35 + 0.08 * len(table.rows)])
-        for metric in HEADLINE:
-            by_horizon(panels[metric], table, metric, styles)
-        for name, step in (("first", table.steps[0]), ("last", table.steps[-1])):
-            _by_sequence(panels[name], table, step, styles, named=name == "first")
-        _by_motion(panels["motion"], table, content["motion_bins"]["bins"], styles)
-        _distribution(panels["spread"], content["distribution"], styles)
-        handles, labels = panels[HEADLINE[0]].get_legend_handles_labels()
+        # three panels above four
+        panels = figure.subplot_mosaic("AAAABBBBCCCC;DDDEEEFFFGGG", height_ratios=[1, 0.35 + 0.08 * len(table.rows)])
+        for place, metric in zip("ABC", HEADLINE, strict=True):
+            by_horizon(panels[place], table, metric, styles)
+        _by_sequence(panels["D"], table, table.steps[0], styles, named=True)
+        _by_sequence(panels["E"], table, table.steps[-1], styles, named=False)
+        _by_motion(panels["F"], table, content["motion_bins"]["bins"], styles)
+        _distribution(panels["G"], content["distribution"], styles)
+        handles, labels = panels["A"].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=min(6, len(labels)), frameon=False)
         figure.savefig(out / "table.png", dpi=140)
         figure.savefig(out / "table.svg", metadata={"Date": None})
