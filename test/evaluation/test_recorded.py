@@ -69,6 +69,7 @@ def test_report_of_a_demo(tmp_path):
     page = (tmp_path / "report.html").read_text()
     assert "camera frames lost" in page
     assert "predictor busy 3" in page
+    assert "The same run again" in page and "The same numbers again" not in page
 
 
 def test_nothing_to_score_says_what_to_do(tmp_path):

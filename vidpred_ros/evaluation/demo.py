@@ -84,6 +84,7 @@ def transport(summary: Mapping[str, Any]) -> dict[str, Any]:
         "camera_frames_lost": camera["lost"],
         "forecasts_announced": forecasts["announced"],
         "forecasts_received_complete": forecasts["complete"],
+        "windows_skipped": drops.get("predictor busy", 0),
         "dropped_by_the_predictor": ", ".join(f"{reason} {count}" for reason, count in drops.items() if count)
         or "none",
         **labels,
