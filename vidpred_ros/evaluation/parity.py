@@ -6,7 +6,7 @@ What is compared is what a predictor makes of a window, so that states, flows an
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import Any, Protocol
 
@@ -76,6 +76,7 @@ class Parity:
     ssim: tuple[float, float] | None
     lpips: tuple[float, float] | None
     failures: tuple[str, ...]  # limits that do not hold, in words
+    not_computed: dict[str, str] = field(default_factory=dict)  # metrics of futures that this machine lacks, and why
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -90,7 +91,8 @@ def compare(reference: Subject, candidate: Subject, source: Source, precision: s
         gathered.add(reference(past), candidate(past), future.frames, metrics)
     if not gathered.windows:
         raise no_window(source, reference, reference.window_length + reference.steps)
-    return gathered.parity(source.name, LIMITS[precision])
+    found = gathered.parity(source.name, LIMITS[precision])
+    return found if found.ssim is None else replace(found, not_computed=metrics.reasons)
 
 
 def _windows(subject: Subject, source: Source) -> Iterator[tuple[Window, Window]]:
