@@ -1,5 +1,5 @@
-"""torch: on the CPU eager and in float32, the reference that every other engine is held against; on a GPU, where there is one,
-in half precision and as a CUDA graph."""
+"""torch: on the CPU eager and in float32, with two-dimensional convolutions by oneDNN (``torch_cpu.py``), the reference that every
+other engine is held against, in `vidpred bench` too; on a GPU, where there is one, in half precision and as a CUDA graph."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from vidpred_ros.engines import expected_metadata
 from vidpred_ros.engines.base import Arrays, GraphSpec, check_inputs
 from vidpred_ros.engines.graph import make_graph
 from vidpred_ros.engines.streaming import HostStream
+from vidpred_ros.engines.torch_cpu import by_onednn
 from vidpred_ros.engines.torch_cuda import RecordedPass
 from vidpred_ros.errors import EngineError
 from vidpred_ros.models import ReleasedModel
@@ -40,6 +41,8 @@ class TorchEngine:
             for layer in self._graph.modules():
                 if isinstance(layer, _ConvNd):
                     layer.to(HALF[self.precision])
+        elif not on_gpu:
+            by_onednn(self._graph)
         zeros = self._graph.inputs(model.card.size)
         self.inputs = {name: tuple(zero.shape) for name, zero in zeros.items()}
         with torch.inference_mode():
