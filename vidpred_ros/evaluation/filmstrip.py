@@ -74,11 +74,11 @@ def draw_filmstrip(
     ``scores`` are those of this trial; they are printed below the frames that they belong to.
     """
     captions = {(score.method, score.step): _caption(score) for score in scores}
-    rows = [StripRow(TITLES["truth"], trial.truth, detail="now", aside=trial.window.frames[-1])]
+    rows = [StripRow(TITLES["truth"], list(trial.truth), detail="now", aside=trial.window.frames[-1])]
     for name, images in frames.items():
         below = [captions.get((name, k), "") for k in range(1, len(images) + 1)]
         detail = model if name == "predictor" else ""
-        rows.append(StripRow(TITLES.get(name, name.replace("_", " ")), images, below, detail))
+        rows.append(StripRow(TITLES.get(name, name.replace("_", " ")), list(images), below, detail))
     errors = [error_map(a, b) for a, b in zip(frames["predictor"], trial.truth, strict=True)]
     bar = scale_bar(ERROR_END, cv2.COLORMAP_INFERNO)
     rows.append(StripRow("error of the\nprediction", errors, detail=f"0 to {ERROR_END} grey levels", aside=bar))

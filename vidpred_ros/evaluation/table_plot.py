@@ -9,16 +9,18 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from vidpred_ros.evaluation.methods import sees_the_truth
+from vidpred_ros.evaluation.plots import COLOURS as METHOD_COLOURS
 from vidpred_ros.evaluation.plots import STYLE, tidy
 from vidpred_ros.evaluation.table import Row, Table
 from vidpred_ros.metrics import HEADLINE, LOWER_IS_BETTER
+from vidpred_ros.predictors import BASELINES
 
 AXES = {"ssim": "SSIM", "psnr": "PSNR, dB", "lpips": "LPIPS", "miou": "mIoU", "miou_moving": "mIoU of what moves"}
 #: Okabe and Ito's colours, which the colour-blind can tell apart, without their yellow; then the same ones dashed.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
-BASELINES = {"copy_last": "#9ca3af", "optical_flow": "#52525b"}
 
 
 def write_plots(table: Table, content: Mapping[str, Any], out: Path) -> None:
@@ -47,7 +49,7 @@ def row_styles(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
     models = list(dict.fromkeys(row.model for row in others))
     for row in rows:
         if row.name in BASELINES:
-            styles[row.name] = {"color": BASELINES[row.name], "linestyle": "-", "zorder": 2}
+            styles[row.name] = {"color": METHOD_COLOURS[row.name], "linestyle": "-", "zorder": 2}
             continue
         index = models.index(row.model)
         dashes = ":" if sees_the_truth(row.method) else ("-", "--", "-.")[index // len(COLOURS) % 3]
@@ -81,6 +83,7 @@ def _by_sequence(axes: Axes, table: Table, step: int, styles: Mapping[str, dict[
             axes.plot(values, [place] * len(values), "o", color=colour, markersize=5, alpha=0.75)
             axes.plot([cell.mean], [place], "|", color=colour, markersize=16, markeredgewidth=2.5)
     axes.set_yticks(range(len(table.rows)), [row.name if named else "" for row in reversed(table.rows)])
+    axes.set_ylim(-0.6, len(table.rows) - 0.4)  # the first and the last bar clear of the edge
     axes.set_title(f"{AXES[metric]} at t+{step}: sequences and their mean", fontsize=11)
 
 
@@ -96,6 +99,7 @@ def _by_motion(
     counts = axes.twinx()
     counts.bar(middles, [one["windows"] for one in bins], 0.8 * (bins[0]["to"] - bins[0]["from"]), color="#e2e8f0")
     counts.set_ylabel("windows", color="#94a3b8")
+    counts.yaxis.set_major_locator(MaxNLocator(integer=True))
     counts.spines[["top", "left", "bottom", "right"]].set_visible(False)
     counts.tick_params(length=0, colors="#94a3b8")
     axes.set_zorder(counts.get_zorder() + 1)
@@ -113,6 +117,7 @@ def _distribution(axes: Axes, spread: Mapping[str, Any] | None, styles: Mapping[
     if spread is None or spread["edges"] is None:
         axes.set_axis_off()
         return
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     for name, counts in spread["counts"].items():
         axes.stairs(counts, spread["edges"], linewidth=1.4, **styles[name])
     axes.set_title(f"Number of windows by LPIPS at t+{spread['step']}", fontsize=11)
