@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -176,7 +177,7 @@ def print_scores(console: Console, results: Mapping[str, Any]) -> None:
     short = {"predictor": "ours", "copy_last": "copy", "optical_flow": "flow"}
     methods = [name for name, one in results["horizons"][0]["methods"].items() if one["ssim"] is not None]
     console.print(
-        f"\n[bold]{results['model']}[/] on {results['source']}, {results['protocol']['windows']} windows, PSNR in dB",
+        f"\n[bold]{results['model']}[/] on {escape(results['source'])}, {counted(results['protocol']['windows'], 'window')}, PSNR in dB",
         highlight=False,
         soft_wrap=True,
     )
@@ -215,7 +216,7 @@ def print_label_scores(console: Console, results: Mapping[str, Any]) -> None:
     titles = {"miou": "mIoU", "miou_moving": "moving"}
     short = {"predictor": "ours", "copy_last": "copy", "optical_flow": "flow"}
     console.print(
-        f"\n[bold]{about['model']}[/] on {results['source']}, {about['windows']} windows, against {about['against']}",
+        f"\n[bold]{about['model']}[/] on {escape(results['source'])}, {counted(about['windows'], 'window')}, against {about['against']}",
         highlight=False,
         soft_wrap=True,
     )

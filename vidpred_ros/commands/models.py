@@ -32,7 +32,7 @@ METRICS = {"ssim": ("SSIM", 3), "psnr": ("PSNR, dB", 1), "lpips": ("LPIPS", 3), 
 
 def models(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="a model, or its folder: all that its card says", show_default=False)
+        str | None, typer.Argument(metavar="NAME", help="a model, or its folder: all that its card says", show_default=False)
     ] = None,
 ) -> None:
     """List the released models: what each makes, the option that takes it, size, parameters, licence and a score.
