@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vidpred_ros.evaluation import plots
 from vidpred_ros.evaluation.label_run import LabelResults
+from vidpred_ros.evaluation.label_scores import ENOUGH_WINDOWS
 from vidpred_ros.evaluation.labels_report import label_section
 from vidpred_ros.evaluation.methods import sees_the_truth
 from vidpred_ros.evaluation.pages import ahead, headline, method_names, moments, render, score_block
@@ -58,6 +59,7 @@ def write_report(
         names=names,
         oracle_names=[names[method] for method in methods if sees_the_truth(method)],
         headlines=[headline(horizons, m, TITLES[m], DIGITS[m], names, best_method) for m in HEADLINE],
+        few=results["protocol"]["windows"] < ENOUGH_WINDOWS,
         slow=slower_than_the_camera(results),
         scores=[block(metric, curve=True) for metric in HEADLINE],
         details=[block(metric) for metric in METRICS if metric not in HEADLINE],
