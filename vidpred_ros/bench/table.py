@@ -36,7 +36,7 @@ def measure_all(
 
     ``model``, ``engine`` and ``steps`` are for growth and node. What cannot be measured here is in ``left_out`` with the reason.
     """
-    # the node comes first: what the other measurements leave behind, and free when they end, costs it frames
+    # the node comes first: just after the engines of this process had been closed it lost frames
     node, ratios, without_node = _node(model, engine, steps, seconds, progress) if seconds > 0 else ({}, [], {})
     found = measure_table(rounds, progress)
     left_out = found["left_out"]
