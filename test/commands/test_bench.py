@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from vidpred_ros import cli
 from vidpred_ros.bench import labels, node, table
 from vidpred_ros.bench.growth import AXES
+from vidpred_ros.commands.bench_tables import print_goals
 from vidpred_ros.errors import ConfigError, ModelError, VidpredError
 
 STAGES = {"receive": {"median": 1.0, "p99": 2.0}, "total less inference": {"median": 3.25, "p99": 4.0}}
@@ -113,3 +116,11 @@ def test_label_futures_have_a_file_of_their_own_and_80_columns_hold_their_table(
     for cell in ("onnxruntime fp32", "streamed", "1234.6", "2345.7", "12.34", "98.7"):
         assert cell in result.output
     assert "…" not in result.output
+
+
+def test_goals_are_printed_where_growth_could_not_be_measured() -> None:
+    about = {"host": {"cpu": "A processor", "cores": 2}, "rounds": 10, "ratios": []}
+    console = Console(file=io.StringIO(), width=200)
+    print_goals(console, about | {"left_out": {"growth of cost": "MemoryError: no room"}})
+    said = console.file.getvalue()
+    assert "0 of 0 met\n" in said and "growth of cost is left out: MemoryError: no room" in said
