@@ -39,9 +39,9 @@ def test_label_scores_stand_beside_those_of_frames(drive, tmp_path):
             method = horizon["methods"][name]
             assert {m: method[m] for m in METRICS} == {m: alone["methods"][name][m] for m in METRICS}
             assert all(0 < method[m] < 1 for m in LABEL_METRICS)
-        ceiling = horizon["methods"]["segmenter"]
-        assert ceiling["ssim"] is None and "label maps only" in ceiling["ssim_reason"]
-        assert ceiling["miou"] > horizon["methods"]["copy_last"]["miou"]
+        segmenter = horizon["methods"]["segmenter"]
+        assert segmenter["ssim"] is None and "label maps only" in segmenter["ssim_reason"]
+        assert segmenter["miou"] > horizon["methods"]["copy_last"]["miou"]
     page = (tmp_path / "both" / "report.html").read_text()
     assert page.count("data:image/jpeg;base64,") == 6  # three strips of frames, three of label maps
     assert page.count("<svg") == 8

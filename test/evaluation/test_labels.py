@@ -97,7 +97,7 @@ def test_scores_are_those_of_a_loop_over_windows(drive):
     mine = lane()
     measured = measure_labels(label_replay(drive, mine, "source"), label_methods(mine))
     for step in (1, 3):
-        copied, ceiling = ConfusionMatrix(), ConfusionMatrix()
+        copied, segmenter = ConfusionMatrix(), ConfusionMatrix()
         for now in range(3, 14 - 3):
             segmented = truth_map(now)
             segmented[:, ::4] = 0
@@ -105,9 +105,9 @@ def test_scores_are_those_of_a_loop_over_windows(drive):
             after = truth_map(now + step)
             clean = after.copy()
             after[:, ::4] = 0
-            ceiling.update(clean, after)
+            segmenter.update(clean, after)
         np.testing.assert_array_equal(measured.matrices[step, "copy_last"].counts, copied.counts)
-        np.testing.assert_array_equal(measured.matrices[step, "segmenter"].counts, ceiling.counts)
+        np.testing.assert_array_equal(measured.matrices[step, "segmenter"].counts, segmenter.counts)
     assert measured.windows == 8
 
 
@@ -132,7 +132,7 @@ def test_every_method_has_every_number(evaluated):
             assert moving == pytest.approx(method["miou_moving"])
         assert methods["best_of_4"]["miou"] == 1  # one of its futures is what happens
         assert methods["optical_flow"]["miou"] == methods["predictor"]["miou"] > methods["copy_last"]["miou"]
-        assert best_label_method(methods, "miou") == "optical_flow"  # a tie is no win, the ceiling and the best of 4 do not count
+        assert best_label_method(methods, "miou") == "optical_flow"  # a tie is no win, the segmenter and the best of 4 do not count
     assert results.about["against"] == "the source's own labels (shipped with the data)"
     json.dumps(results.about | {"horizons": results.horizons}, allow_nan=False)
 

@@ -1,4 +1,4 @@
-"""One cell of a table of structure models: one model on one sequence, with the baselines and the ceiling beside it."""
+"""One cell of a table of structure models: one model on one sequence, with the baselines and the segmenter beside it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class LabelJob(Job):
         return LABEL_DEFINITIONS
 
     def run(self, command: str) -> dict[str, Any]:
-        """metrics.json's content for this model, its baselines and its ceiling, and ``scores`` of every window.
+        """metrics.json's content for this model, its baselines and the segmenter, and ``scores`` of every window.
 
         A sequence without a window that can be scored gives {"key", "left_out": why}. Raises VidpredError where the
         model or the source cannot be used.

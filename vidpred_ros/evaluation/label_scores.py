@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidpred_ros.evaluation.label_trials import LabelTrial, StructureLane
-from vidpred_ros.evaluation.methods import CEILING, sees_the_truth
+from vidpred_ros.evaluation.methods import SEGMENTER, sees_the_truth
 from vidpred_ros.metrics.segmentation import LABEL_DEFINITIONS, ConfusionMatrix
 from vidpred_ros.predictors import BASELINES
 from vidpred_ros.semantics import CLASS_NAMES, MOVING
@@ -70,13 +70,13 @@ def truth_name(truth: str, kind: str | None) -> str:
 
 
 def label_methods(lane: StructureLane) -> dict[str, LabelMethod]:
-    """The predictor, the best of its samples if the lane asks for it, the baselines, and the ceiling."""
+    """The predictor, the best of its samples if the lane asks for it, the baselines, and the segmenter."""
     methods: dict[str, LabelMethod] = {"predictor": lambda trial: trial.predicted}
     if lane.best_of:
         methods[f"best_of_{lane.best_of}"] = best_sample
     for name, baseline in lane.baselines().items():
         methods[name] = _of(baseline)
-    return methods | {CEILING: lambda trial: np.stack(trial.segmented)}
+    return methods | {SEGMENTER: lambda trial: np.stack(trial.segmented)}
 
 
 def best_sample(trial: LabelTrial) -> NDArray[np.uint8]:
@@ -133,13 +133,13 @@ def label_horizons(measured: LabelMeasured) -> list[dict[str, Any]]:
     baseline, by metric, ties being half a win), and for each method
 
     ``miou`` and ``miou_moving`` (null, with ``<metric>_reason``); ``spread``: the standard deviation of each over windows
-    (of a sample; null for one window); ``kept``: each in per cent of the ceiling's; ``iou``: of each class that occurs.
+    (of a sample; null for one window); ``kept``: each in per cent of the segmenter's; ``iou``: of each class that occurs.
     """
     table = []
     for step in sorted({step for step, _ in measured.matrices}):
         methods = {method: matrix for (k, method), matrix in measured.matrices.items() if k == step}
         here = [score for score in measured.scores if score.step == step]
-        ceiling = methods[CEILING].scores() if CEILING in methods else dict.fromkeys(LABEL_METRICS)
+        segmenter = methods[SEGMENTER].scores() if SEGMENTER in methods else dict.fromkeys(LABEL_METRICS)
         table.append(
             {
                 "step": step,
@@ -147,7 +147,7 @@ def label_horizons(measured: LabelMeasured) -> list[dict[str, Any]]:
                 "windows_labelled": len({score.window for score in here}),
                 "windows_won": _won(here),
                 "methods": {
-                    name: _summary(matrix, [score for score in here if score.method == name], ceiling)
+                    name: _summary(matrix, [score for score in here if score.method == name], segmenter)
                     for name, matrix in methods.items()
                 },
             }
@@ -156,7 +156,7 @@ def label_horizons(measured: LabelMeasured) -> list[dict[str, Any]]:
 
 
 def _summary(
-    matrix: ConfusionMatrix, scores: list[LabelScore], ceiling: Mapping[str, float | None]
+    matrix: ConfusionMatrix, scores: list[LabelScore], segmenter: Mapping[str, float | None]
 ) -> dict[str, Any]:
     summary: dict[str, Any] = {}
     values = matrix.scores()
@@ -165,7 +165,7 @@ def _summary(
         if value is None:
             summary[f"{metric}_reason"] = REASONS[metric]
     summary["spread"] = {metric: _deviation([getattr(s, metric) for s in scores]) for metric in values}
-    summary["kept"] = {metric: _percent(value, ceiling[metric]) for metric, value in values.items()}
+    summary["kept"] = {metric: _percent(value, segmenter[metric]) for metric, value in values.items()}
     iou, occurs = matrix.iou(), matrix.occurs
     summary["iou"] = {CLASS_NAMES[c]: float(iou[c]) for c in range(matrix.classes) if occurs[c]}
     return summary

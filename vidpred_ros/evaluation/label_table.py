@@ -1,6 +1,6 @@
-"""A table of structure models: mIoU of each on several sequences, with the baselines and the ceiling. Content only.
+"""A table of structure models: mIoU of each on several sequences, with the baselines and the segmenter. Content only.
 
-As in a table of frames a sequence is one sample. What is common to all models (baselines, ceiling) comes from the first one that
+As in a table of frames a sequence is one sample. What is common to all models (baselines, segmenter) comes from the first one that
 was measured on a sequence: same windows, same segmenter, same context.
 """
 
@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from vidpred_ros.evaluation.label_scores import LABEL_METRICS
-from vidpred_ros.evaluation.methods import CEILING, sees_the_truth
+from vidpred_ros.evaluation.methods import SEGMENTER, sees_the_truth
 from vidpred_ros.evaluation.table import Cell, Results, Row, Table
 from vidpred_ros.predictors import BASELINES
 
 #: Rows that do not depend on the model, in the order that they stand in below the models.
-COMMON = (*BASELINES, CEILING)
-#: Beside the metrics: per cent of the ceiling that is kept.
+COMMON = (*BASELINES, SEGMENTER)
+#: Beside the metrics: per cent kept of what the segmenter has on the true frame.
 KEPT = "kept"
 
 
@@ -31,7 +31,7 @@ def make_label_table(
     steps: int,
     command: str,
 ) -> Table:
-    """Models in order of their mIoU, the best first; then the baselines and the ceiling."""
+    """Models in order of their mIoU, the best first; then the baselines and the segmenter."""
     reasons = {name: result["left_out"] for (_, name), result in results.items() if "left_out" in result}
     used = [name for name in sequences if name not in reasons]
     measured = {key: result for key, result in results.items() if key[1] in used and "horizons" in result}

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from vidpred_ros.evaluation.label_scores import ENOUGH_WINDOWS, LABEL_METRICS
 from vidpred_ros.evaluation.label_table import KEPT, horizon_of, label_table_content
-from vidpred_ros.evaluation.methods import CEILING, sees_the_truth
+from vidpred_ros.evaluation.methods import SEGMENTER, sees_the_truth
 from vidpred_ros.evaluation.plots import COLOURS, STYLE
 from vidpred_ros.evaluation.table import Row, Table
 from vidpred_ros.evaluation.table_files import grid, host_note, model_note, table_name
@@ -182,7 +182,7 @@ def _write_csv(table: Table, path: Path) -> None:
 def _write_plots(table: Table, out: Path) -> None:
     """Means over the sequences by horizon, a line for each row; the segmenter dashed."""
     styles = row_styles(table.rows)
-    styles[CEILING] = {"color": COLOURS[CEILING], "linestyle": "--", "zorder": 2}
+    styles[SEGMENTER] = {"color": COLOURS[SEGMENTER], "linestyle": "--", "zorder": 2}
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(11, 4.2), layout="constrained")
         for axes, metric in zip(figure.subplots(1, 2), LABEL_METRICS, strict=True):

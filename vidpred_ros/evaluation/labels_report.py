@@ -8,7 +8,7 @@ from typing import Any
 
 from vidpred_ros.evaluation.label_run import LabelResults
 from vidpred_ros.evaluation.label_scores import ENOUGH_WINDOWS, best_label_method
-from vidpred_ros.evaluation.methods import CEILING, sees_the_truth
+from vidpred_ros.evaluation.methods import SEGMENTER, sees_the_truth
 from vidpred_ros.evaluation.pages import ahead, headline, method_names, moments, render, score_block
 from vidpred_ros.semantics import CLASS_NAMES, PALETTE
 
@@ -25,8 +25,8 @@ def label_section(labels: LabelResults) -> dict[str, Any]:
     return {
         "about": labels.about,
         "enough": enough,
-        "segmenter": CEILING in methods,
-        "oracles": [names[method] for method in methods if sees_the_truth(method) and method != CEILING],
+        "segmenter": SEGMENTER in methods,
+        "oracles": [names[method] for method in methods if sees_the_truth(method) and method != SEGMENTER],
         "headlines": [headline(horizons, metric, title, 3, names, best_label_method) for metric, title in TITLES.items()],
         "scores": [
             score_block(horizons, metric, title, names, best_label_method, lambda *one, m=metric: label_cell(m, *one))

@@ -15,7 +15,7 @@ from vidpred_ros.predictors import BASELINES, Predictor, make_predictor
 from vidpred_ros.window import Window
 
 #: The method that label maps are measured by: the segmenter on the true future frame.
-CEILING = "segmenter"
+SEGMENTER = "segmenter"
 
 #: KxHxWx3 uint8 RGB frames of one method for a trial.
 Method = Callable[[Trial], NDArray[np.uint8]]
@@ -66,7 +66,7 @@ def window_seed(seed: int, index: int) -> int:
 
 def sees_the_truth(method: str) -> bool:
     """Whether a method was chosen by the truth, or is the segmenter on the true frame: it is in the tables, but it wins nothing."""
-    return method.startswith("best_of_") or method == CEILING
+    return method.startswith("best_of_") or method == SEGMENTER
 
 
 def frames_by_method(trial: Trial, methods: Mapping[str, Method]) -> dict[str, NDArray[np.uint8]]:

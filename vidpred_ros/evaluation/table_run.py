@@ -136,7 +136,7 @@ def _label_jobs(
     samples: int,
     labels: LabelSettings,
 ) -> dict[Job, str]:
-    """As ``_jobs``; the baselines and the ceiling are part of every job, and the best is of the forecast's own draws."""
+    """As ``_jobs``; the baselines and the segmenter are part of every job, and the best is of the forecast's own draws."""
     eyes = labels.segmenter_sha256()
     jobs: dict[Job, str] = {}
     for name, source in sources.items():
