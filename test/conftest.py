@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from vidpred_ros.models import ReleasedModel
+
 # Before any test imports matplotlib: there may be no display.
 os.environ.setdefault("MPLBACKEND", "Agg")
 # Before any test imports torch: its networks are tiny here, and threads that wait for each other crawl on a busy machine.
@@ -43,6 +45,24 @@ def vidpred_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VIDPRED_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def exports_here() -> Iterator[pytest.MonkeyPatch | None]:
+    """Exports are made by the process that tests: another one takes seconds to import torch. test_engines.py has that too."""
+    if WITHOUT_TORCH:
+        yield None
+        return
+    from vidpred_ros import engines
+
+    def here(model: ReleasedModel, spec: engines.GraphSpec, options: list[str], path: Path) -> None:
+        from vidpred_ros.engines.export import export
+
+        export(model, spec, path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engines, "export_apart", here)
+        yield patch
 
 
 @pytest.fixture(scope="session")

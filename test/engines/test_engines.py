@@ -12,9 +12,11 @@ import torch
 import yaml
 from helpers.models import SIZE, make_model
 
+from vidpred_ros import engines
 from vidpred_ros.engines import (
     GraphSpec,
     cached_file,
+    export_apart,  # as it is: tests have another in its place (conftest.py)
     exported_file,
     installed_engines,
     open_engine,
@@ -45,6 +47,15 @@ def assert_same_pictures(got: np.ndarray, expected: torch.Tensor) -> None:
     assert got.dtype == np.uint8 and got.shape == wanted.shape
     apart = np.abs(got - wanted)
     assert apart.max() <= 1 and apart.mean() < 0.01
+
+
+def test_a_process_of_its_own_exports(model: ReleasedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = exported_file(model, GraphSpec("stream", 2))
+    monkeypatch.setattr(engines, "export_apart", export_apart)
+    monkeypatch.setenv("VIDPRED_CACHE", str(tmp_path))
+    apart = exported_file(model, GraphSpec("stream", 2))
+    assert apart != here and apart.is_file()
+    assert open_file("onnxruntime", apart).metadata == open_file("onnxruntime", here).metadata
 
 
 @pytest.mark.parametrize("name", ONNX_ENGINES)

@@ -10,12 +10,14 @@ import cv2
 import numpy as np
 import pytest
 
+from vidpred_ros.engines import GraphSpec
 from vidpred_ros.errors import ConfigError
 from vidpred_ros.evaluation import run
 from vidpred_ros.evaluation.protocol import latency_summary
 from vidpred_ros.evaluation.run import evaluate
 from vidpred_ros.evaluation.scores import METRICS
 from vidpred_ros.metrics import FrameMetrics
+from vidpred_ros.models import ReleasedModel
 from vidpred_ros.predictors import make_predictor
 from vidpred_ros.preprocess import crop_and_resize
 from vidpred_ros.sources import open_source
@@ -162,14 +164,16 @@ def test_latency_leaves_the_warm_up_out():
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """A small released model and a cache that its export goes to, once for all engines."""
-    pytest.importorskip("torch")  # it makes the export, in a process of its own
-    from helpers.models import make_model
+    """A small released model and a cache with its export, once for all engines."""
+    pytest.importorskip("torch")
+    from helpers.models import export_here, make_model
 
     folder = tmp_path_factory.mktemp("model")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VIDPRED_CACHE", str(folder / "cache"))
-        yield str(make_model(folder))
+        made = make_model(folder)
+        export_here(ReleasedModel(made), GraphSpec("stream", 1))
+        yield str(made)
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])

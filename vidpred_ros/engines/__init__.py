@@ -92,6 +92,13 @@ def exported_file(model: ReleasedModel, spec: GraphSpec, progress: Progress | No
         progress(what, None)
     else:
         log.info("%s to %s: some seconds, once", what, path)
+    export_apart(model, spec, options, path)
+    return path
+
+
+def export_apart(model: ReleasedModel, spec: GraphSpec, options: list[str], path: Path) -> None:
+    """Export by a process of its own, so that this one never imports torch; ``options`` are what it is told of ``spec``. Raises
+    EngineError when it fails."""
     command = [sys.executable, "-m", "vidpred_ros.engines.export", str(model.folder), *options, "--out", str(path)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=EXPORT_TIMEOUT_S, check=False)
@@ -100,7 +107,6 @@ def exported_file(model: ReleasedModel, spec: GraphSpec, progress: Progress | No
     if done.returncode != 0:
         tail = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
         raise EngineError(f"exporting {model.id} failed: {' '.join(tail).removeprefix('error: ')}")
-    return path
 
 
 def open_file(name: str, path: Path, precision: str | None = None) -> Engine:
