@@ -205,11 +205,15 @@ def _why_new(folder: Path, name: str, key: PlanKey) -> str:
 def _refusal(folder: Path, name: str, key: PlanKey) -> dict[str, str]:
     """The ``REFUSED`` of the newest plan of the same network for the same library in the same precision; empty if it had none."""
     for says in reversed(_sidecars(folder, name)):
-        other = PlanKey(**says["key"])
-        same_network = (other.onnx_sha256, other.precision) == (key.onnx_sha256, key.precision)
-        if same_network and other.library.partition(" ")[0] == key.library.partition(" ")[0]:
+        if _network(PlanKey(**says["key"])) == _network(key):
             return {about: text for about, text in says["metadata"].items() if about == REFUSED}
     return {}
+
+
+def _network(key: PlanKey) -> tuple[str, ...]:
+    """What it is a plan of, and by which library, whatever its version."""
+    values = asdict(key)
+    return values["onnx_sha256"], values["precision"], values["library"].partition(" ")[0]
 
 
 def _sidecars(folder: Path, name: str) -> list[dict[str, Any]]:
