@@ -109,7 +109,7 @@ def make_label_model(folder: Path, kind: str, seed: int, **settings: Any) -> Pat
         id=folder.name,
         network=config,
         parameters=sum(p.numel() for p in network.parameters()),
-        size=SEGMENTER_SIZE if kind == "segmenter" else LABEL_SIZE,
+        size=getattr(config, "size", LABEL_SIZE),
         period=0.1,
         window={"structure": 4, "s2s": 4, "pixels": TINY["pixels"]["past"]}.get(kind, 1),
         classes=list(CLASS_NAMES[: config.classes]),

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 from helpers.models import SEGMENTER_SIZE, make_model
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vidpred_ros.engines.graph import load_network
 from vidpred_ros.errors import ConfigError, EngineError, ModelError
 from vidpred_ros.models import find_model
-from vidpred_ros.segmenters import make_segmenter
+from vidpred_ros.segmenters import STRIDE, frame_size, make_segmenter
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +34,30 @@ def test_labels_are_the_networks_arg_max(model: Path, engine: str) -> None:
     assert found.dtype == np.uint8
     assert (found == logits[0].argmax(0).numpy()).mean() > (0.9 if "bf16" in segmenter.engine else 0.999)
     segmenter.close()
+
+
+def test_it_sees_frames_of_the_label_maps_aspect(model: Path) -> None:
+    frame = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+    with torch.no_grad():
+        logits = load_network(find_model(str(model)))(torch.from_numpy(frame).permute(2, 0, 1)[None].float() / 255)
+    segmenter = make_segmenter(str(model), "torch", label_size=(32, 32))
+    assert segmenter.size == (64, 64)
+    assert (segmenter.segment(frame) == logits[0].argmax(0).numpy()).mean() > 0.999
+    segmenter.close()
+
+
+SIDES = st.integers(1, 60).map(lambda n: 8 * n)
+
+
+@given(st.tuples(SIDES, SIDES), st.tuples(SIDES, SIDES))
+def test_frame_sizes(own: tuple[int, int], labels: tuple[int, int]) -> None:
+    height, width = frame_size(own, labels)
+    assert height * labels[1] == width * labels[0]
+    if own[0] * labels[1] == own[1] * labels[0]:
+        assert (height, width) == own
+        return
+    fits = [m for m in range(1, 200) if m * labels[0] % STRIDE == 0 and m * labels[1] % STRIDE == 0]
+    assert abs(height - own[0]) == min(abs(m * labels[0] - own[0]) for m in fits)
 
 
 def test_what_is_refused(model: Path, tmp_path: Path) -> None:

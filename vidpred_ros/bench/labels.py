@@ -61,7 +61,7 @@ def measure_structure(
                 opened.callback(predictor.close)
                 runs[engine, mode], runtimes[engine, mode] = _forecast(predictor), predictor.engine
             try:
-                eyes = make_segmenter(segmenter, engine)
+                eyes = make_segmenter(segmenter, engine, label_size=card.size)
             except VidpredError as error:
                 left_out[f"{engine} segmenter"] = str(error)
                 continue

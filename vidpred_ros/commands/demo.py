@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,6 +71,7 @@ def demo(
     """
     from vidpred_ros.evaluation.demo import report_demo
     from vidpred_ros.nodes.demo import run_demo_graph
+    from vidpred_ros.predictors.structure import label_size
     from vidpred_ros.segmenters import make_segmenter
     from vidpred_ros.sources import open_source
 
@@ -100,7 +101,10 @@ def demo(
 
             recording = run_demo_graph(source, model, engine, steps, seconds, out, show, topic, lane)
         with console.status("scoring what was predicted and writing the report"), ExitStack() as opened:
-            eyes = opened.enter_context(closing(make_segmenter(segmenter, engine))) if lane else None
+            eyes = None
+            if lane:
+                eyes = make_segmenter(segmenter, engine, label_size=label_size(structure_model))
+                opened.callback(eyes.close)
             try:
                 results = report_demo(drive, recording, model, folder, command_line(), eyes, structure_model)
             except VidpredError as error:

@@ -118,9 +118,10 @@ def predict(
         raise ConfigError(f"--at, --pixels, --edges and --propagate are of long futures: add --structure and more than {at_once} --steps")
     drive = open_source(source, topic=topic)
     if structure:
+        from vidpred_ros.predictors.structure import label_size
         from vidpred_ros.segmenters import make_segmenter
 
-        with closing(make_segmenter(segmenter, engine, classes)) as eyes:
+        with closing(make_segmenter(segmenter, engine, classes, label_size(structure_model))) as eyes:
             if long:
                 frames = (pixels, edges, propagate)
                 _predict_long(drive, structure_model, eyes, engine, steps, samples or 1, seed, at, frames, out, console)

@@ -9,7 +9,7 @@ from vidpred_ros.evaluation.label_trials import Origin, StructureLane
 from vidpred_ros.models import find_model
 from vidpred_ros.networks.config import FORECAST_KINDS, STRUCTURE_KINDS
 from vidpred_ros.predictors import BASELINES
-from vidpred_ros.predictors.structure import make_structure
+from vidpred_ros.predictors.structure import label_size, make_structure
 from vidpred_ros.segmenters import make_segmenter
 
 #: Futures that a stochastic structure generator draws for its own uncertainty, unless somebody asks for more.
@@ -37,7 +37,7 @@ def open_lane(
     ``samples``: score the best of so many drawn futures too; ``period_s`` None: the model's own. Raises ModelError,
     EngineError or ConfigError as ``make_structure`` and ``make_segmenter`` do.
     """
-    eyes = make_segmenter(segmenter, engine, class_table)
+    eyes = make_segmenter(segmenter, engine, class_table, label_size(model))
     predictor = make_structure(model, eyes, engine, steps, samples or SAMPLES)
     if samples > predictor.samples:
         raise ConfigError(f"--samples {samples}: {predictor.model_id} is not stochastic, its forecasts are all the same")

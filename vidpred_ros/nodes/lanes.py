@@ -26,7 +26,7 @@ from vidpred_ros.predictors import make_predictor
 from vidpred_ros.predictors.base import LabelPredictor, Predictor
 from vidpred_ros.predictors.cameras import CameraSeat, make_predictors
 from vidpred_ros.predictors.label_baselines import LABEL_BASELINES, LABEL_SIZE
-from vidpred_ros.predictors.structure import make_structure
+from vidpred_ros.predictors.structure import label_size, make_structure
 from vidpred_ros.segmenters import Segmenter, make_segmenter
 from vidpred_ros.semantics import IGNORE, TRAIN_IDS, read_class_table
 from vidpred_ros.window import Window
@@ -114,7 +114,7 @@ def label_lane(node: LifecycleNode, settings: dict[str, Any], engine: EngineChoi
     with ExitStack() as undo:
         segmenter = None
         if not on_topic:
-            segmenter = make_segmenter(settings["segmenter"], engine, file)
+            segmenter = make_segmenter(settings["segmenter"], engine, file, label_size(settings["structure_model"]))
             undo.callback(segmenter.close)
         predictor = _label_predictor(settings, segmenter, engine)
         undo.callback(predictor.close)

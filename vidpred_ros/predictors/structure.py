@@ -22,7 +22,7 @@ from vidpred_ros.motion import move_labels
 from vidpred_ros.networks.config import STRUCTURE_KINDS
 from vidpred_ros.predictors.base import check_steps
 from vidpred_ros.predictors.foretold_motion import ForetoldMotion
-from vidpred_ros.predictors.label_baselines import LABEL_BASELINES
+from vidpred_ros.predictors.label_baselines import LABEL_BASELINES, LABEL_SIZE
 from vidpred_ros.predictors.label_history import LabelHistory, Labels, Past
 from vidpred_ros.segmenters import Segmenter
 from vidpred_ros.semantics import CLASS_NAMES, OCCUPANTS
@@ -173,6 +173,11 @@ def find_structure(name: str) -> ReleasedModel:
     model = find_model(name, STRUCTURE_KINDS)
     check_label_model(model)
     return model
+
+
+def label_size(name: str) -> tuple[int, int]:
+    """(height, width) of the label maps that a structure model or a baseline predicts, by name. Raises ModelError for what is neither."""
+    return LABEL_SIZE if name in LABEL_BASELINES else find_structure(name).card.size
 
 
 def check_label_model(model: ReleasedModel) -> None:
