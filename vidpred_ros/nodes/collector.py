@@ -13,6 +13,7 @@ Subscribes   image (sensor_msgs/Image), with record_images
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ from vidpred_ros.nodes.process import run_node
 
 #: Deep enough for some seconds of frames while this process is busy.
 _QOS = QoSProfile(depth=100)
+#: What a report of /diagnostics says of the time since the one before it; the rest counts from the start.
+_OF_THAT_TIME = ("level", "message", "rate_in_hz", "rate_out_hz")
 
 
 class CollectorNode(Node):
@@ -51,7 +54,7 @@ class CollectorNode(Node):
         self._infos: list[dict[str, str]] = []
         self._infos_of: dict[str, list[dict[str, str]]] = {}  # by camera
         self._frame_id = ""
-        self._reports: dict[str, dict[str, str]] = {}  # the last one of each lane
+        self._reports: dict[str, dict[str, str]] = {}  # of each lane: see newest_report
         self._labels: CollectedLabels | None = None
         self._settings: dict[str, Any] = {}
 
@@ -118,7 +121,7 @@ class CollectorNode(Node):
     def _on_diagnostics(self, array: DiagnosticArray) -> None:
         for status in array.status:
             report = {**read_values(status), "level": str(status.level[0]), "message": status.message}
-            self._reports[status.name] = report
+            self._reports[status.name] = newest_report(report, self._reports.get(status.name, {}))
 
     def _recording(self) -> Recording:
         complete = []
@@ -168,6 +171,17 @@ class CollectorNode(Node):
 
     def _report(self, lane: str) -> dict[str, str]:
         return self._reports.get(f"{self._settings['predictor']}: {lane}", {})
+
+
+def newest_report(report: dict[str, str], before: Mapping[str, str]) -> dict[str, str]:
+    """A report with the newest counters. Once the camera has ended, what it says is still of the time when frames came."""
+    if _frames_came(report) or not _frames_came(before):
+        return report
+    return report | {key: before[key] for key in _OF_THAT_TIME}
+
+
+def _frames_came(report: Mapping[str, str]) -> bool:
+    return float(report.get("rate_in_hz", 0)) > 0
 
 
 def _stacked(frames: list[NDArray[np.uint8]], shape: tuple[int, ...]) -> NDArray[np.uint8]:
