@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,7 @@ from std_srvs.srv import Trigger
 
 from vidpred_ros.errors import ConfigError
 from vidpred_ros.nodes.lanes import check_cameras
+from vidpred_ros.nodes.predictor import PredictorNode
 
 NAMES = ["front", "left", "rear"]
 
@@ -117,3 +120,15 @@ def test_label_maps_and_bad_names_are_refused_at_configure(graph: Graph) -> None
         with pytest.raises(ConfigError, match="parameter cameras wants names"):
             check_cameras(names, False)
     check_cameras(["front", "rear_2"], False)
+
+
+def test_missed_frames_are_counted_for_each_topic_where_publishers_have_no_id() -> None:
+    """Jazzy's rclpy numbers the messages of a publisher and does not tell whose they are."""
+    node: Any = SimpleNamespace(_newest_sent={})
+
+    def missed(topic: str, number: int) -> int:
+        return PredictorNode._missed_before(node, topic, {"publication_sequence_number": number})
+
+    assert [missed("front/image", number) for number in (5, 6)] == [0, 0]
+    assert missed("left/image", 1000) == 0, "the first of another publisher"
+    assert (missed("front/image", 9), missed("left/image", 1003)) == (2, 2)

@@ -62,7 +62,7 @@ class PredictorNode(LifecycleNode):
         self._lanes: dict[str, Lane] = {}
         self._inputs: dict[str, Subscription] = {}
         self.finished: Future[None] = Future()  # a predictor has no end of its own
-        self._newest_sent: dict[str, int] = {}  # number of the newest message by publisher
+        self._newest_sent: dict[tuple[str, str], int] = {}  # number of the newest message by topic and publisher
 
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._reporters: dict[str, Reporter] = {}  # by lane
@@ -168,7 +168,7 @@ class PredictorNode(LifecycleNode):
         return Image if self._settings["image_transport"] == "raw" else CompressedImage
 
     def _on_image(self, topic: str, message: Image | CompressedImage, info: Any) -> None:
-        arrival, picture = self._arrival(message, info), Picture(message)
+        arrival, picture = self._arrival(topic, message, info), Picture(message)
         for lane in self._lanes.values():
             if lane.image == topic:
                 lane.take(arrival, picture)
@@ -176,20 +176,21 @@ class PredictorNode(LifecycleNode):
     def _on_labels(self, message: Image, info: Any) -> None:
         lane = self._lanes.get("labels")
         assert isinstance(lane, LabelTopicLane), "subscribed for no other"
-        lane.take_labels(self._arrival(message, info), message)
+        lane.take_labels(self._arrival("labels", message, info), message)
 
-    def _arrival(self, message: Image | CompressedImage, info: Any) -> Arrival:
+    def _arrival(self, topic: str, message: Image | CompressedImage, info: Any) -> Arrival:
         begun = time.perf_counter()
         sent_ns = info.get("source_timestamp", 0)
         receive_ms = max(0.0, (time.time_ns() - sent_ns) / 1e6) if sent_ns else 0.0
         stamp_ns = stamp_to_ns(message.header.stamp)
-        return Arrival(stamp_ns, message.header.frame_id, self._missed_before(info), receive_ms, begun)
+        return Arrival(stamp_ns, message.header.frame_id, self._missed_before(topic, info), receive_ms, begun)
 
-    def _missed_before(self, info: Any) -> int:
+    def _missed_before(self, topic: str, info: Any) -> int:
         """Messages that the publisher numbered between the last one seen and this one (0 where it numbers none)."""
-        number, publisher = info.get("publication_sequence_number"), str(info.get("publisher_gid"))
+        number = info.get("publication_sequence_number")
         if number is None:
             return 0
+        publisher = (topic, str(info.get("publisher_gid")))  # which Jazzy's rclpy does not tell
         before = self._newest_sent.get(publisher, number - 1)
         self._newest_sent[publisher] = max(before, number)
         return max(0, number - before - 1)
