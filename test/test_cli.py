@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from vidpred_ros import cli
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("demo", "evaluate", "table", "predict", "label", "bench", "doctor", "export", "models")
+COMMANDS = ("demo", "evaluate", "table", "predict", "label", "bench", "doctor", "export", "build", "models")
 SOURCE = "synthetic:seed=5,seconds=1.5"  # 15 frames
 
 
@@ -173,3 +173,10 @@ def test_a_terminal_of_any_width_fills_its_lines():
     for command in cli.app.registered_commands:
         for paragraph in command.help.split("\n\n"):
             assert "\n" not in paragraph
+
+
+def test_an_example_is_one_line_of_80_columns():
+    """Two of them are the margins, two the indentation."""
+    for command in cli.app.registered_commands:
+        examples = [line for paragraph in command.help.split("\n\n") if (line := paragraph.strip()).startswith("vidpred ")]
+        assert examples and not [line for line in examples if len(line) > 76]

@@ -105,7 +105,7 @@ def build(
 
       vidpred build hrp_tree_w25 --engine tensorrt
 
-      vidpred build hrp_tree_w25 --engine openvino --precision int8 --check drive.mcap
+      vidpred build hrp_tree_w25 -e openvino --precision int8 --check drive.mcap
 
       vidpred build hvp_structure_slim segmenter_lite0 --samples 8
 

@@ -87,13 +87,13 @@ def evaluate(
 
       vidpred evaluate drive.mcap --topic /camera/image_raw --model hrp_tree_w50
 
-      vidpred evaluate kitti_sequence/ --model optical_flow --steps 10 --out out/flow
+      vidpred evaluate sequence/ --model optical_flow --steps 10 --out out/flow
 
       vidpred evaluate caltech:/data/caltech#set06/V000 --steps 5
 
       vidpred evaluate cityscapes_sequence/ --structure --period 0.1765
 
-      vidpred evaluate cityscapes:/data/cityscapes --model hvp_structure_slim --future-segmentation
+      vidpred evaluate cityscapes:data -m hvp_structure_slim --future-segmentation
     """
     from vidpred_ros.evaluation.datasets import open_sequence
     from vidpred_ros.evaluation.lanes import open_lane, predicts_labels

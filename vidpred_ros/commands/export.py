@@ -68,7 +68,7 @@ def export(
 
     Examples:
 
-      vidpred export runs/hrp_tree_w25/best.pt --out models/mine --licence "my own drives"
+      vidpred export runs/mine/best.pt --out models/mine --licence "my own drives"
 
       vidpred export models/mine --scores out/evaluate/metrics.json
 

@@ -66,7 +66,7 @@ def label(
 
       vidpred label sequences/drive --out sequences/drive
 
-      vidpred label drive.mp4 --out sequences/drive --segmenter my_network.onnx --classes my_classes.yaml
+      vidpred label drive.mp4 --out drive/ --segmenter my.onnx --classes my.yaml
 
       vidpred label cityscapes:/data/cityscapes
 

@@ -44,7 +44,7 @@ def models(
 
       vidpred models
 
-      vidpred models hrp_tree_w50 && vidpred evaluate synthetic:seed=1,seconds=20 --model hrp_tree_w50
+      vidpred models hrp_tree_w50
     """
     from vidpred_ros.models import find_model, list_models
     from vidpred_ros.predictors import BASELINES

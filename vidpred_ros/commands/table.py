@@ -82,11 +82,11 @@ def table(
 
       vidpred table hrp_tree_w25 hrp_tree_w50 --data synthetic:seed=1,seconds=20
 
-      vidpred table shouno_g_mae shouno_gan_vgg runs/svg/best.pt --data sequences/ --split val --out out/val
+      vidpred table shouno_gan_vgg runs/svg/best.pt --data sequences/ --split val
 
-      vidpred table runs/shouno_gan_vgg --data caltech:/data/caltech --steps 10 --ray auto
+      vidpred table runs/shouno_gan_vgg --data caltech:data --steps 10 --ray auto
 
-      vidpred table hvp_structure_slim --data sequences/ --split val --period 0.1765 --steps 3
+      vidpred table hvp_structure_slim --data sequences/ --period 0.1765 --steps 3
     """
     from vidpred_ros.evaluation.label_jobs import LabelSettings
     from vidpred_ros.evaluation.table_run import run_table
