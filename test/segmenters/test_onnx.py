@@ -179,6 +179,16 @@ def test_colours_that_could_be_first_or_last(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, TRAIN[ids])
 
 
+def test_a_network_that_takes_no_frames_of_that_size(tmp_path: Path) -> None:
+    """Its file leaves the size open, but within it there is one: the runtime says so when it runs."""
+    shape = onnx.numpy_helper.from_array(np.array([1, 3, *SIZE]), "shape")
+    node = helper.make_node("Reshape", ["image", "shape"], ["out"])
+    kind = TensorProto.FLOAT
+    path = write(tmp_path / "net.onnx", [node], [1, 3, "h", "w"], kind, [1, 3, None, None], kind, shape)
+    with pytest.raises(EngineError, match=r"net.onnx does not run on onnxruntime fp32 with frames of 96x48: .*Reshape"):
+        make_segmenter(str(path), "onnxruntime", table(tmp_path, CLASSES + "network: {size: [48, 96]}"))
+
+
 def test_torch_runs_released_models_only_and_another_takes_its_place(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = scores_network(tmp_path / "net.onnx", [1, 3, *SIZE])
     with caplog.at_level("WARNING"):

@@ -95,9 +95,12 @@ class OnnxSegmenter:
         self.engine = f"{self._engine.name} {self._engine.precision}"
         try:
             self.segment(np.zeros((*self.size, 3), np.uint8))  # now, not when the first frame comes
-        except VidpredError:
+        except Exception as error:  # a runtime raises kinds of its own
             self.close()
-            raise
+            if isinstance(error, VidpredError):
+                raise
+            height, width = self.size
+            raise EngineError(f"{path} does not run on {self.engine} with frames of {width}x{height}: {error}") from None
 
     def segment(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """HxWx3 uint8 RGB of ``size`` to HxW uint8 train ids. Raises ConfigError when the table does not fit the output."""
@@ -110,7 +113,7 @@ class OnnxSegmenter:
             wanted = self._wanted
             mean, std = np.array(wanted.mean, np.float32), np.array(wanted.std, np.float32)
             pixels = (pixels.astype(np.float32) / np.float32(wanted.scale) - mean) / std
-        return (pixels.transpose(2, 0, 1) if self._layout == "nchw" else pixels)[None].astype(self._type)
+        return (pixels.transpose(2, 0, 1) if self._layout == "nchw" else pixels)[None]  # an engine copies what it must
 
     def _ids(self, output: NDArray[Any]) -> NDArray[np.uint8]:
         """The network's own ids, (H, W) uint8 of the frame's size."""
