@@ -204,6 +204,25 @@ def test_weights_that_changed_are_refused_even_with_an_export(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ONNX_ENGINES)
+def test_a_closed_engine_says_so(model: ReleasedModel, name: str) -> None:
+    """And so do its streams, which run a part of the graph beside it."""
+    engine, inputs = open_file(name, exported_file(model, GraphSpec("stream", 2)), "fp32"), arrays(model, "stream", 2)
+    stream, frame = engine.stream(), {port: inputs[port] for port in ("frames", "flows")}
+    stream.advance(frame)
+    engine.close()
+    for call in (lambda: engine.infer(inputs), lambda: stream.push(frame), lambda: stream.advance(frame)):
+        with pytest.raises(EngineError, match=f"{name}: it is closed"):
+            call()
+
+
+def test_an_export_that_is_killed_says_so(model: ReleasedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the system does that is short of memory: nobody gives a reason."""
+    monkeypatch.setattr(engines.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, -9, "", ""))
+    with pytest.raises(EngineError, match="exporting tiny failed: exit status -9"):
+        export_apart(model, GraphSpec(), [], tmp_path / "file.onnx")
+
+
+@pytest.mark.parametrize("name", ONNX_ENGINES)
 def test_a_process_that_predicts_never_imports_torch(model: ReleasedModel, name: str) -> None:
     exported_file(model, GraphSpec("stream", 2))
     code = (

@@ -105,8 +105,8 @@ def export_apart(model: ReleasedModel, spec: GraphSpec, options: list[str], path
     except subprocess.TimeoutExpired:
         raise EngineError(f"exporting {model.id} took more than {EXPORT_TIMEOUT_S} s: `{' '.join(command)}`") from None
     if done.returncode != 0:
-        tail = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
-        raise EngineError(f"exporting {model.id} failed: {' '.join(tail).removeprefix('error: ')}")
+        said = (done.stderr.strip() or done.stdout.strip() or f"exit status {done.returncode}").splitlines()[-1]
+        raise EngineError(f"exporting {model.id} failed: {said.removeprefix('error: ')}")
 
 
 def open_file(name: str, path: Path, precision: str | None = None) -> Engine:

@@ -43,7 +43,7 @@ class OnnxruntimeEngine:
         self.dtypes = {port.name: np.dtype(DTYPES.get(port.type, np.float32)) for port in (*inputs, *outputs)}
 
     def infer(self, arrays: Mapping[str, NDArray[Any]], into: Mapping[str, NDArray[Any]] | None = None) -> Arrays:
-        wrong = check_inputs(self.inputs, self.dtypes, arrays)
+        wrong = "it is closed" if self._session is None else check_inputs(self.inputs, self.dtypes, arrays)
         if wrong:
             raise EngineError(f"onnxruntime: {wrong}")
         binding = self._session.io_binding()
@@ -56,7 +56,8 @@ class OnnxruntimeEngine:
             else:
                 binding.bind_output(name)
         self._session.run_with_iobinding(binding)
-        return dict(zip(self.outputs, binding.copy_outputs_to_cpu(), strict=True)) | dict(into or {})
+        made = zip(self.outputs, binding.get_outputs(), strict=True)
+        return {name: into[name] if into and name in into else value.numpy() for name, value in made}
 
     def stream(self) -> HostStream:
         if self._short is None:
@@ -64,4 +65,6 @@ class OnnxruntimeEngine:
         return HostStream(self, self._short)
 
     def close(self) -> None:
+        if self._short is not None:  # streams know it too
+            self._short.close()
         self._session = self._short = None

@@ -56,7 +56,7 @@ class OpenvinoEngine:
         self._at: dict[str, int] = {}  # where each output goes now, if not to memory of the request
 
     def infer(self, arrays: Mapping[str, NDArray[Any]], into: Mapping[str, NDArray[Any]] | None = None) -> Arrays:
-        wrong = check_inputs(self.inputs, self.dtypes, arrays)
+        wrong = "it is closed" if self._request is None else check_inputs(self.inputs, self.dtypes, arrays)
         if wrong:
             raise EngineError(f"openvino: {wrong}")
         plain = as_numpy(arrays)
@@ -86,6 +86,8 @@ class OpenvinoEngine:
         return HostStream(self, self._short)
 
     def close(self) -> None:
+        if self._short is not None:  # streams know it too
+            self._short.close()
         self._request = self._short = None
         self._own = {}
 
