@@ -9,10 +9,10 @@ from helpers.eyes import Eyes, windows
 from helpers.models import LABEL_SIZE, SEGMENTER_SIZE, export_here, make_model
 
 from vidpred_ros.engines import GraphSpec
-from vidpred_ros.errors import ConfigError, ModelError
+from vidpred_ros.errors import ConfigError, EngineError, ModelError
 from vidpred_ros.forecast import Forecast
 from vidpred_ros.models import find_model
-from vidpred_ros.predictors import make_predictor
+from vidpred_ros.predictors import foretold_motion, make_predictor, structure
 from vidpred_ros.predictors.structure import Structure, make_structure
 from vidpred_ros.window import Window
 
@@ -142,6 +142,39 @@ def test_models_of_the_other_kind_are_refused(models: Path, tiny_model: Path, tm
         make_structure(str(models / "tiny_dis"), Eyes(), "torch", 6)
     with pytest.raises(ConfigError, match="1 sample or more"):
         make(models, samples=0)
+
+
+@pytest.mark.parametrize("fails", ["encode", "forecast"])
+def test_engines_are_closed_where_the_next_cannot_be_opened(models: Path, monkeypatch: pytest.MonkeyPatch, fails: str) -> None:
+    """A GPU's memory is freed by nothing else."""
+    opened: list[str] = []
+
+    class Engine:
+        name, precision = "tensorrt", "fp16"
+
+        def __init__(self, kind: str) -> None:
+            self.kind = kind
+            opened.append(kind)
+
+        def close(self) -> None:
+            opened.remove(self.kind)
+
+    def open_engine(model: object, engine: object, kind: str, steps: int, **settings: int) -> Engine:
+        if kind == fails:
+            raise EngineError("out of memory")
+        return Engine(kind)
+
+    for module in (structure, foretold_motion):
+        monkeypatch.setattr(module, "open_engine", open_engine)
+    with pytest.raises(EngineError, match="out of memory"):
+        make(models, "tiny_frames")
+    assert not opened
+    fails = "none"
+    predictor = make(models, "tiny_frames")
+    assert sorted(opened) == ["encode", "forecast", "motion"]
+    predictor.close()
+    predictor.close()
+    assert not opened
 
 
 def test_the_rgb_form_predicts_frames(tmp_path: Path) -> None:

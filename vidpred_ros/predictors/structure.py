@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,14 +62,18 @@ class Structure:
         self.needs_frames = config.needs_flows
         self._foretold: ForetoldMotion | None = None
         self.window_length = self.context
-        if config.kind == "structure" and config.motion_model is not None:
-            self._foretold = ForetoldMotion(config.motion_model, self.label_size, steps, engine)
         self._encoder: Engine | None = None
-        if stream and config.kind == "structure":
-            self._encoder = open_engine(model, engine, "encode", 1)
-            self._engine = open_engine(model, engine, "forecast", steps, samples=self.samples)
-        else:
-            self._engine = open_engine(model, engine, "structure", steps, samples=self.samples)
+        with ExitStack() as opened:  # where one cannot be opened, those before it are closed
+            if config.kind == "structure" and config.motion_model is not None:
+                self._foretold = ForetoldMotion(config.motion_model, self.label_size, steps, engine)
+                opened.callback(self._foretold.close)
+            if stream and config.kind == "structure":
+                self._encoder = open_engine(model, engine, "encode", 1)
+                opened.callback(self._encoder.close)
+            kind = "structure" if self._encoder is None else "forecast"
+            self._engine = open_engine(model, engine, kind, steps, samples=self.samples)
+            opened.callback(self._engine.close)
+            self._opened = opened.pop_all()
         self.engine = f"{self._engine.name} {self._engine.precision}"
         frames = config.frames_seen if config.kind == "structure" else self.context
         self._history = LabelHistory(segmenter, self.label_size, self.context, frames, self.needs_frames)
@@ -90,10 +95,7 @@ class Structure:
 
     def close(self) -> None:
         """Free the engines; the segmenter belongs to whoever made it."""
-        self._engine.close()
-        for other in (self._encoder, self._foretold):
-            if other is not None:
-                other.close()
+        self._opened.close()
 
     def _moved(self) -> Labels | None:
         """The newest label map, moved 1..K steps on."""
