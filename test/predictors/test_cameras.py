@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from helpers.models import SIZE, make_model
 
+from vidpred_ros.engines import choice
 from vidpred_ros.engines.choice import EngineChoice
-from vidpred_ros.errors import ConfigError
+from vidpred_ros.errors import ConfigError, ModelError
 from vidpred_ros.forecast import Forecast
 from vidpred_ros.predictors import Hierarchical, cameras, make_predictor
 from vidpred_ros.predictors.base import Follower
@@ -112,12 +113,27 @@ def test_what_remembers_nothing_serves_all_cameras() -> None:
         make_predictors("copy_last", None, 0, 4)
 
 
+def test_an_unknown_model_is_told_the_names_of_those_of_frames() -> None:
+    with pytest.raises(ModelError, match=r"no model 'hrp': .*hrp_tree_w25.*copy_last") as error:
+        make_predictors("hrp", None, 1, 2)
+    assert "segmenter_lite0" not in str(error.value)
+
+
 @pytest.mark.parametrize(("best", "gpu", "batched"), [("tensorrt", True, True), ("torch", True, True), ("torch", False, False), ("openvino", True, False)])
 def test_cameras_are_a_batch_where_the_engine_runs_on_a_gpu(
     best: str, gpu: bool, batched: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cameras, "choose", lambda name: name or best)
+    monkeypatch.setattr(cameras, "candidates", lambda precision: [best])
     monkeypatch.setattr(cameras, "torch_on_gpu", lambda: gpu)
     assert cameras._on_gpu(None) is batched
     assert cameras._on_gpu(EngineChoice(best, "fp16")) is batched
     assert not cameras._on_gpu("onnxruntime")
+
+
+def test_cameras_take_turns_where_only_a_cpu_has_the_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The best engine, torch on a GPU, has no int8."""
+    monkeypatch.setattr(choice, "obstacles", lambda: {"torch": "", "openvino": ""})
+    for module in (choice, cameras):
+        monkeypatch.setattr(module, "torch_on_gpu", lambda: True)
+    assert cameras._on_gpu(None)
+    assert not cameras._on_gpu(EngineChoice(None, "int8"))

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidpred_ros.engines.base import Arrays, Engine
-from vidpred_ros.engines.choice import GPU_ENGINES, EngineLike, as_choice, choose, torch_on_gpu
+from vidpred_ros.engines.choice import GPU_ENGINES, EngineLike, as_choice, candidates, torch_on_gpu
 from vidpred_ros.forecast import Forecast, horizons_from_frames
-from vidpred_ros.models import ReleasedModel, find_model
-from vidpred_ros.predictors import BASELINES, make_predictor
+from vidpred_ros.models import ReleasedModel
+from vidpred_ros.predictors import BASELINES, find_frame_model, make_predictor
 from vidpred_ros.predictors.base import Predictor
 from vidpred_ros.predictors.hierarchical import FlowHistory, Hierarchical, frame_pair, open_hierarchical
 from vidpred_ros.window import Window
@@ -114,7 +114,7 @@ def make_predictors(model: str, engine: EngineLike, steps: int, cameras: int) ->
 
     On a GPU the hierarchical networks give the ``seats`` of a ``CameraBatch``. Raises what ``make_predictor`` raises.
     """
-    released = None if model in BASELINES else find_model(model)
+    released = None if model in BASELINES else find_frame_model(model)
     if released is None or released.card.network.kind != "hierarchical":
         return [make_predictor(released or model, engine, steps)] * cameras  # it remembers nothing, so one serves all
     batch = cameras if cameras > 1 and _on_gpu(engine) else 1
@@ -126,5 +126,6 @@ def make_predictors(model: str, engine: EngineLike, steps: int, cameras: int) ->
 
 def _on_gpu(engine: EngineLike) -> bool:
     """Whether the engine that is asked for, or for None the one that is tried first, runs on a GPU."""
-    name = choose(as_choice(engine).name)
+    choice = as_choice(engine)
+    name = choice.name or candidates(choice.precision)[0]
     return name in GPU_ENGINES or (name == "torch" and torch_on_gpu())
