@@ -13,8 +13,7 @@ from vidpred_ros.bench.engines import Case, summarise
 from vidpred_ros.bench.interleave import WARM_UP, Run, interleave
 from vidpred_ros.engines import installed_engines
 from vidpred_ros.errors import ConfigError, VidpredError
-from vidpred_ros.models import find_model
-from vidpred_ros.predictors.structure import Structure, check_label_model, make_structure
+from vidpred_ros.predictors.structure import Structure, find_structure, make_structure
 from vidpred_ros.preprocess import crop_and_resize, crop_and_resize_labels
 from vidpred_ros.segmenters import Segmenter, make_segmenter
 from vidpred_ros.sources import open_source
@@ -41,9 +40,7 @@ def measure_structure(
     forecasts_per_s), the same of mode "segmenter" in ``segmenters``, and ``left_out`` {case: reason}. Raises ModelError for
     an unknown model and for one that predicts no label maps, ConfigError when nothing can be measured.
     """
-    released = find_model(model)
-    check_label_model(released)
-    card = released.card
+    card = find_structure(model).card
     runs: dict[Case, Run] = {}
     runtimes: dict[Case, str] = {}
     left_out: dict[str, str] = {}

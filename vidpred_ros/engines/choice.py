@@ -132,10 +132,6 @@ def cuda_bindings() -> str:
     return f'"cuda-bindings>={major},<{"12.9" if major == "12" else f"{major}.{int(minor) + 1}"}"'
 
 
-def _major(cuda: str) -> str:
-    return cuda.partition(".")[0]
-
-
 def how_to_install(name: str) -> str:
     """An engine, in words."""
     gpu = _ask_driver()
@@ -147,7 +143,7 @@ def how_to_install(name: str) -> str:
     if name not in GPU_ENGINES:
         return f"pip install {ENGINES[name]}"
     if name == "tensorrt" and isinstance(gpu, Gpu):  # the package of no CUDA's name is for the newest
-        return f"pip install tensorrt-cu{_major(gpu.cuda)} {cuda_bindings()}"
+        return f"pip install tensorrt-cu{gpu.cuda.partition('.')[0]} {cuda_bindings()}"
     return f"pip install {GPU_ENGINES[name][1].replace('cuda-bindings', cuda_bindings())}"
 
 

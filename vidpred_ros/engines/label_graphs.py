@@ -324,7 +324,7 @@ def one_hot(labels: Tensor, classes: int) -> Tensor:
 
 
 def make_label_graph(network: nn.Module, config: Any, kind: str, steps: int, samples: int) -> _Graph:
-    """The graph of a kind that ``GRAPHS`` has for this network."""
+    """The graph of a kind that ``graphs_of`` has for this network."""
     if kind == "segment":
         return Segment(network, config)
     if kind == "edges":

@@ -19,11 +19,10 @@ from typing import Any
 import onnx
 
 from vidpred_ros.engines.base import Progress
+from vidpred_ros.engines.choice import GPU_ENGINES
 from vidpred_ros.errors import EngineError
 
 log = logging.getLogger(__name__)
-#: Modules of each library: the whole package, and NVIDIA's wheel of the bindings alone.
-MODULES = {"tensorrt": ("tensorrt", "tensorrt_bindings"), "tensorrt_rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings")}
 #: The TensorRT of JetPack 6.1; 10.0 lacks the calls by which execution contexts share their memory.
 OLDEST = {"tensorrt": (10, 3), "tensorrt_rtx": (1, 2)}
 
@@ -48,7 +47,7 @@ class Library:
 def find_library(name: str) -> Library:
     """The installed TensorRT of that name. Raises EngineError that says what is missing, broken or too old."""
     reasons = []
-    for module_name in MODULES[name]:
+    for module_name in GPU_ENGINES[name][0]:
         try:
             module = importlib.import_module(module_name)
         except (ImportError, OSError, RuntimeError) as error:  # OSError: a shared library that it needs is not there

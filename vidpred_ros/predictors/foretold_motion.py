@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidpred_ros.engines import open_engine
+from vidpred_ros.engines.base import Arrays
 from vidpred_ros.engines.choice import EngineLike
 from vidpred_ros.errors import ConfigError
 from vidpred_ros.models import find_model
@@ -39,9 +40,9 @@ class ForetoldMotion:
 
         Beyond the model's last step the motion of that step goes on.
         """
-        inputs = {"frames": np.stack(frames)}
+        inputs: Arrays = {"frames": np.stack(frames)}
         if self._flows:
-            inputs["flows"] = np.stack(flows).astype(np.float32)
+            inputs["flows"] = np.stack(flows)
         motions = self._engine.infer(inputs)["motions"]
         more = self.steps - len(motions)
         if more > 0:
