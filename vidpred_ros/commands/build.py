@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from enum import Enum
@@ -19,6 +19,7 @@ from vidpred_ros.errors import ConfigError
 if TYPE_CHECKING:
     from vidpred_ros.build import Built, Request
     from vidpred_ros.engines.choice import EngineChoice
+    from vidpred_ros.models import ReleasedModel
     from vidpred_ros.sources.base import Source
 
 
@@ -97,9 +98,10 @@ def build(
 
     A TensorRT engine keeps the figures beside it, and the node passes over one
     that was refused. Such an engine fits one kind of GPU and one version of
-    TensorRT: build on the car. With --export only the ONNX files are written,
-    in float32 and as the engine wants them, to be copied to a car
-    (docs/deployment.md).
+    TensorRT: build on the car. Name a segmenter beside its structure model:
+    it is built for frames of the aspect of that one's label maps. With --export
+    only the ONNX files are written, in float32 and as the engine wants them, to
+    be copied to a car (docs/deployment.md).
 
     Examples:
 
@@ -126,12 +128,7 @@ def build(
         name = engine.value if export else choose(engine.value)
     check_precision(name, wanted)
     requests = []
-    for model in models:
-        released = find_model(model)
-        if size is not None:
-            if hasattr(released.card.network, "size"):
-                raise ConfigError(f"--size: model {released.id} has one size only, {'x'.join(map(str, released.card.size))}")
-            released = released.at(_size(size))
+    for released in _sized([find_model(model) for model in models], size):
         kinds = [one.value for one in kind] if kind else [None]
         requests += [Request(released, one, steps, samples, batch) for one in kinds]
     for request in requests:
@@ -151,6 +148,25 @@ def build(
         refused += bool(built.parity.failures)
     if refused:
         raise typer.Exit(1)
+
+
+def _sized(models: list[ReleasedModel], size: str | None) -> Iterator[ReleasedModel]:
+    """The models at the size that they run at: a segmenter at that which the structure models beside it want, all others at
+    ``size`` or their own. Raises ConfigError for a ``size`` that a model cannot have."""
+    from vidpred_ros.networks.config import STRUCTURE_KINDS
+    from vidpred_ros.segmenters import frame_size
+
+    maps = [model.card.size for model in models if model.card.network.kind in STRUCTURE_KINDS]
+    for model in models:
+        own = model.card.size
+        if size is not None and hasattr(model.card.network, "size"):
+            raise ConfigError(f"--size: model {model.id} has a size of its own, {'x'.join(map(str, own))}")
+        if size is not None:
+            yield model.at(_size(size))
+        elif model.card.network.kind == "segmenter":
+            yield from map(model.at, dict.fromkeys(frame_size(own, one) for one in maps) or [own])
+        else:
+            yield model
 
 
 def _size(text: str) -> tuple[int, int]:
