@@ -92,7 +92,7 @@ def first_score(scores: list[dict[str, Any]]) -> str:
     if not scores:
         return "none yet"
     entry = scores[0]
-    metric = next((key for key in METRICS if key in entry), None)
+    metric = next((key for key in METRICS if entry.get(key) is not None), None)
     if metric is None:
         return "see its card"
     ahead = f", +{entry['seconds']:.2g} s" if "seconds" in entry else ""
@@ -132,7 +132,7 @@ def _table(entries: list[dict[str, Any]], metrics: list[str]) -> Table:
     for key in ("this model", *others):
         table.add_column(key.replace("_", " "), no_wrap=True)
     for entry in entries:
-        ours = " / ".join(f"{entry[key]:.{METRICS[key][1]}f}" for key in metrics if key in entry)
+        ours = " / ".join(_number(entry[key], key) for key in metrics if key in entry)
         ahead = f"+{entry['seconds']:.2g} s" if "seconds" in entry else ""
         table.add_row(ahead, ours, *(_rounded(str(entry.get(key, "")), metrics) for key in others))
     return table
@@ -143,4 +143,9 @@ def _rounded(values: str, metrics: list[str]) -> str:
     numbers = values.split(" / ")
     if len(numbers) != len(metrics):
         return escape(values)
-    return " / ".join(f"{float(value):.{METRICS[key][1]}f}" for key, value in zip(metrics, numbers, strict=True))
+    return " / ".join(_number(value, key) for key, value in zip(metrics, numbers, strict=True))
+
+
+def _number(value: str | float | None, metric: str) -> str:
+    """With the metric's digits; "n/a" for what was not computed."""
+    return "n/a" if value in (None, "n/a") else f"{float(value):.{METRICS[metric][1]}f}"
