@@ -1,11 +1,11 @@
-"""The benchmark: every installed engine, on the same windows, and figures that follow from what was measured."""
+"""The benchmark: every engine that can run here, on the same windows, and figures that follow from what was measured."""
 
 import pytest
 from helpers.models import make_model
 
 from vidpred_ros.bench import engines
 from vidpred_ros.bench.interleave import WARM_UP
-from vidpred_ros.engines import installed_engines
+from vidpred_ros.engines import choice, installed_engines
 from vidpred_ros.errors import ModelError
 
 
@@ -28,11 +28,20 @@ def test_every_engine_is_measured_whole_and_streamed(tiny_model):
 
 def test_a_model_that_cannot_stream_is_measured_whole(tmp_path, monkeypatch):
     monkeypatch.setenv("VIDPRED_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(engines, "installed_engines", lambda: ["torch"])
+    monkeypatch.setattr(engines, "candidates", lambda precision: ["torch"])
     model = make_model(tmp_path, form="paper")
     results = engines.measure_engines(str(model), 1, 5)
     assert [(case["engine"], case["mode"]) for case in results["cases"]] == [("torch", "whole")]
     assert "cannot stream" in results["left_out"]["torch streamed"]
+
+
+def test_those_of_a_gpu_are_among_them(tiny_model, monkeypatch):
+    """Here one whose library breaks down."""
+    monkeypatch.setattr(choice, "obstacles", lambda: {"tensorrt": "", "torch": ""})
+    monkeypatch.setattr("vidpred_ros.engines.find_gpu", lambda: 1 / 0)
+    results = engines.measure_engines(str(tiny_model), 1, 5)
+    assert {case["engine"] for case in results["cases"]} == {"torch"}
+    assert results["left_out"] == {f"tensorrt {mode}": "ZeroDivisionError: division by zero" for mode in ("whole", "streamed")}
 
 
 def test_unknown_model():

@@ -1,4 +1,4 @@
-"""The benchmark of label futures: every installed engine, and the segmenter apart."""
+"""The benchmark of label futures: every engine that can run here, and the segmenter apart."""
 
 import pytest
 from helpers.models import make_model
@@ -8,7 +8,7 @@ from vidpred_ros.errors import ModelError
 
 
 def test_label_futures_are_measured_and_the_segmenter_apart(tmp_path, monkeypatch):
-    monkeypatch.setattr(labels, "installed_engines", lambda: ["torch"])
+    monkeypatch.setattr(labels, "candidates", lambda precision: ["torch"])
     structure, segmenter = make_model(tmp_path, "tiny_s", "structure"), make_model(tmp_path, "tiny_e", "segmenter")
     results = labels.measure_structure(str(structure), str(segmenter), 2, 3, 5)
     assert [(case["engine"], case["mode"]) for case in results["cases"]] == [("torch", "whole"), ("torch", "streamed")]

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from vidpred_ros.bench.gpu import in_words
 from vidpred_ros.bench.interleave import WARM_UP, Run, figures, interleave
-from vidpred_ros.engines import installed_engines
-from vidpred_ros.errors import ConfigError, VidpredError
+from vidpred_ros.engines.choice import candidates
+from vidpred_ros.errors import ConfigError
 from vidpred_ros.evaluation.trials import windows
 from vidpred_ros.models import find_model
 from vidpred_ros.predictors import Predictor, make_predictor
@@ -26,23 +27,23 @@ Case = tuple[str, str]  # engine, "whole" or "streamed"
 def measure_engines(
     model: str, steps: int, rounds: int, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> dict[str, Any]:
-    """Milliseconds of ``predict`` for each installed engine, whole and (where the model can) streamed.
+    """Milliseconds of ``predict`` for each engine that this machine can run, whole and (where the model can) streamed.
 
     Each round gives every case the same next window of a synthetic drive, in an order that turns from round to round,
     so that a busy or slowing machine hits all of them alike. Returns ``cases`` (a list with engine, mode, precision,
     predict_ms and infer_ms as {median, p99}, and speed relative to torch eager) and ``left_out`` {case: reason}.
-    Raises ModelError for an unknown model, ConfigError when nothing can be measured.
+    Raises ModelError for an unknown model, EngineError where there is no engine, ConfigError when nothing can be measured.
     """
     card = find_model(model).card
     predictors: dict[Case, Predictor] = {}
     left_out: dict[str, str] = {}
     try:
-        for engine in installed_engines():
+        for engine in candidates(None):
             for mode in ("whole", "streamed"):
                 try:
                     predictors[engine, mode] = make_predictor(model, engine, steps, stream=mode == "streamed")
-                except VidpredError as error:
-                    left_out[f"{engine} {mode}"] = str(error)
+                except Exception as error:  # noqa: BLE001 - a GPU's libraries raise kinds of their own
+                    left_out[f"{engine} {mode}"] = in_words(error)
         if not predictors:
             raise ConfigError(f"no engine can run {card.id}: {left_out}")
         runs = {case: _predict(predictor) for case, predictor in predictors.items()}

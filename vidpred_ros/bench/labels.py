@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidpred_ros.bench.engines import Case, summarise
+from vidpred_ros.bench.gpu import in_words
 from vidpred_ros.bench.interleave import WARM_UP, Run, interleave
-from vidpred_ros.engines import installed_engines
-from vidpred_ros.errors import ConfigError, VidpredError
+from vidpred_ros.engines.choice import candidates
+from vidpred_ros.errors import ConfigError
 from vidpred_ros.predictors.structure import Structure, find_structure, make_structure
 from vidpred_ros.preprocess import crop_and_resize, crop_and_resize_labels
 from vidpred_ros.segmenters import Segmenter, make_segmenter
@@ -33,34 +34,35 @@ def measure_structure(
     rounds: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Milliseconds of a forecast from label maps that are there, for each installed engine, whole and streamed, and of the
-    segmenter that makes them; all in one interleaved run, see ``engines.measure_engines``.
+    """Milliseconds of a forecast from label maps that are there, for each engine that this machine can run, whole and streamed,
+    and of the segmenter that makes them; all in one interleaved run, see ``engines.measure_engines``.
 
     Returns ``cases`` (engine, mode, runtime, predict_ms and its stages motion_ms, encode_ms, forecast_ms, each {median, p99},
     forecasts_per_s), the same of mode "segmenter" in ``segmenters``, and ``left_out`` {case: reason}. Raises ModelError for
-    an unknown model and for one that predicts no label maps, ConfigError when nothing can be measured.
+    an unknown model and for one that predicts no label maps, EngineError where there is no engine, ConfigError when nothing can be
+    measured.
     """
     card = find_structure(model).card
     runs: dict[Case, Run] = {}
     runtimes: dict[Case, str] = {}
     left_out: dict[str, str] = {}
     with ExitStack() as opened:
-        for engine in installed_engines():
+        for engine in candidates(None):
             for mode in ("whole", "streamed"):
                 if mode == "streamed" and card.network.kind != "structure":
                     left_out[f"{engine} {mode}"] = f"a {card.network.kind} network does not stream"
                     continue
                 try:
                     predictor = make_structure(model, None, engine, steps, samples, stream=mode == "streamed")
-                except VidpredError as error:
-                    left_out[f"{engine} {mode}"] = str(error)
+                except Exception as error:  # noqa: BLE001 - a GPU's libraries raise kinds of their own
+                    left_out[f"{engine} {mode}"] = in_words(error)
                     continue
                 opened.callback(predictor.close)
                 runs[engine, mode], runtimes[engine, mode] = _forecast(predictor), predictor.engine
             try:
                 eyes = make_segmenter(segmenter, engine, label_size=card.size)
-            except VidpredError as error:
-                left_out[f"{engine} segmenter"] = str(error)
+            except Exception as error:  # noqa: BLE001 - see above
+                left_out[f"{engine} segmenter"] = in_words(error)
                 continue
             opened.callback(eyes.close)
             runs[engine, "segmenter"], runtimes[engine, "segmenter"] = _segment(eyes), eyes.engine

@@ -89,7 +89,7 @@ def graphs_of(config: NetworkConfig) -> tuple[str, ...]:
 
 
 def installed_engines() -> list[str]:
-    """Engines whose runtime can be imported, best first."""
+    """Engines that need no GPU and whose runtime can be imported, best first."""
     return [name for name, module in ENGINES.items() if importlib.util.find_spec(module) is not None]
 
 
