@@ -40,7 +40,8 @@ def export(model: ReleasedModel, spec: GraphSpec, path: Path) -> dict[str, float
     """Write the ONNX file of a graph and return its largest difference from torch on each installed runtime, in float32:
     what another precision costs is for `vidpred build` to say, on real windows.
 
-    Raises ModelError for int8 of a model that has no ranges for it; EngineError, and leaves no file, when a runtime's outputs differ by more than ``PARITY``.
+    Raises ModelError for int8 of a model that has no ranges for it; EngineError, and leaves no file, when a runtime's outputs
+    differ by more than ``PARITY``.
     """
     graph = make_graph(model, spec)
     inputs = tuple(probe_inputs(graph, model.card.size))

@@ -1,7 +1,8 @@
 """Label maps to frames, one by one and for as long as label maps come (Lee 2021, section 2.2): the pixel generator rolls on.
 
 Each frame is made of the tau frames before it, true ones at first and its own later, and of the tau + 1 label maps that
-belong to them and to the new frame; with a motion prior also of the classical flow of the newest two. Nothing older is kept, so a future of any length takes the same memory.
+belong to them and to the new frame; with a motion prior also of the classical flow of the newest two. Nothing older is kept,
+so a future of any length takes the same memory.
 """
 
 from __future__ import annotations

@@ -22,8 +22,9 @@ def make_segmenter(
     """A released segmenter by its name or folder, or ``path/to/network.onnx`` with its class table (a YAML, see onnx.py).
 
     ``label_size`` (height, width) of the maps that a structure model predicts: a released segmenter, which is convolutional,
-    sees frames of their aspect; an .onnx file keeps its own. ``engine`` None takes the best that is installed. Raises ConfigError for a table that is missing or does not fit,
-    ModelError for what is no segmenter, EngineError when the engine cannot run it.
+    sees frames of their aspect; an .onnx file keeps its own. ``engine`` None takes the best that is installed. Raises
+    ConfigError for a table that is missing or does not fit, ModelError for what is no segmenter, EngineError when the engine
+    cannot run it.
     """
     if text.endswith(".onnx"):
         from vidpred_ros.segmenters.onnx import OnnxSegmenter
