@@ -1,5 +1,7 @@
 import time
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -7,8 +9,9 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from vidpred_ros.nodes.diagnostics import BUSY, Counters, Reporter, Subject
+from vidpred_ros.nodes.diagnostics import BUSY, Counters, Reporter, Subject, explain_silence
 from vidpred_ros.nodes.messages import read_values
+from vidpred_ros.nodes.qos import NEWEST
 
 SUBJECT = Subject("active", "/image", 8, 8, 0.1, "hrp", "openvino", timeout_s=2.0)
 
@@ -117,3 +120,17 @@ def test_counts_are_not_disturbed_by_a_report() -> None:
     counters.count_drop("corrupt image")
     counters.count_forecast(1.0, 1.0)
     assert not snapshot.drops and len(snapshot.totals_ms) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "advice"),
+    [
+        ("front/image", "sensor_msgs/msg/CompressedImage", "choose the parameter image_transport"),
+        ("front/image", "std_msgs/msg/String", "remap the topic front/image"),
+        ("labels", "sensor_msgs/msg/CompressedImage", "remap the topic labels"),
+    ],
+)
+def test_the_advice_for_a_wrong_type_is_one_that_helps(name: str, kind: str, advice: str) -> None:
+    node: Any = SimpleNamespace(get_publishers_info_by_topic=lambda topic: [SimpleNamespace(topic_type=kind)])
+    said = explain_silence(node, f"/{name}", "sensor_msgs/msg/Image", NEWEST, name)
+    assert said.startswith(f"/{name} carries {kind}, not sensor_msgs/msg/Image; {advice}")

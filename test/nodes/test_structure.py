@@ -341,8 +341,9 @@ def test_ground_without_a_calibration_is_warned_of_once(graph: Graph) -> None:
 
 
 def test_without_structure_there_are_no_label_topics(graph: Graph) -> None:
-    graph.predictor()
+    node = graph.predictor(ground=True)
     camera: Camera = graph.camera()
     camera.wait_for_subscriber()
     topics = [name for name, _ in graph.node.get_topic_names_and_types()]
-    assert not [name for name in topics if "labels" in name or "occupancy" in name]
+    assert not [name for name in topics if "labels" in name or "occupancy" in name or "ground" in name]
+    assert node.output.count("ground has no effect without structure") == 1

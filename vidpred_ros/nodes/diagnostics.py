@@ -206,10 +206,9 @@ def explain_silence(node: Node, topic: str, wanted_type: str, qos: QoSProfile, n
         return f"nobody publishes {topic}; start the camera or remap the topic {name}{found}"
     for publisher in publishers:
         if publisher.topic_type != wanted_type:
-            return (
-                f"{topic} carries {publisher.topic_type}, not {wanted_type}; "
-                "choose the parameter image_transport (raw or compressed) to match"
-            )
+            other = publisher.topic_type in _IMAGE_TYPES and name != "labels"  # which come raw only
+            advice = "choose the parameter image_transport (raw or compressed) to match" if other else f"remap the topic {name}"
+            return f"{topic} carries {publisher.topic_type}, not {wanted_type}; {advice}"
         compatibility, reason = qos_check_compatible(publisher.qos_profile, qos)
         if compatibility == QoSCompatibility.ERROR:
             # discovery may know the publisher before its node

@@ -41,6 +41,8 @@ def make_lanes(node: LifecycleNode, settings: dict[str, Any], progress: Progress
 
     ``progress`` is told of engines that are exported and built. Raises VidpredError, and then leaves nothing open.
     """
+    if settings["ground"] and not settings["structure"]:
+        node.get_logger().warning("parameter ground has no effect without structure: its points are of predicted label maps")
     engine = engine_choice(settings, progress)
     if settings["cameras"]:
         return camera_lanes(node, settings, engine)
