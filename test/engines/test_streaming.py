@@ -81,9 +81,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> ReleasedModel:
 def test_a_batch_of_cameras_says_what_each_alone_says(model: ReleasedModel, engine: str) -> None:
     """Three cameras as one batch, of which one is away at times and one begins anew."""
     random = np.random.default_rng(2)
-    if engine != "torch":
-        export_here(model, GraphSpec())
-        export_here(model, GraphSpec(batch=CAMERAS))
     single, batch = open_engine(model, engine, precision="fp32"), open_engine(model, engine, precision="fp32", batch=CAMERAS)
     assert batch.inputs["frames"] == (CAMERAS, 2, *SIZE, 3) and batch.outputs["futures"] == (CAMERAS, 1, *SIZE, 3)
     alone, together = [single.stream() for _ in range(CAMERAS)], batch.stream()
@@ -140,7 +137,6 @@ def test_the_part_of_a_graph_that_makes_its_states(tmp_path: Path, name: str, pr
 def test_states_are_written_where_they_stay(tmp_path: Path) -> None:
     """The arrays of ``into`` are those that come back, filled."""
     model = ReleasedModel(make_model(tmp_path, "into"))
-    export_here(model, GraphSpec())
     for name in ("torch", "openvino", "onnxruntime"):
         engine = open_engine(model, name, precision="fp32")
         zeros = {port: np.zeros(shape, engine.dtypes[port]) for port, shape in engine.inputs.items()}

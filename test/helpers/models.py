@@ -129,7 +129,7 @@ def make_model(folder: Path, name: str = "tiny", kind: str = "hierarchical", **s
 
 
 def export_here(model: ReleasedModel, spec: GraphSpec) -> Path:
-    """The exported file in the cache, made by this process: a process of its own takes seconds to import torch."""
+    """The exported file in the cache; where it is made now, every installed runtime was compared with torch."""
     path = cached_file(model, spec)
     if not path.is_file():
         assert export(model, spec, path).keys() == set(installed_engines()) - {"torch"}

@@ -5,10 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from helpers.models import SIZE, export_here, make_model
+from helpers.models import SIZE, make_model
 
-from vidpred_ros.engines import GraphSpec, installed_engines
-from vidpred_ros.models import ReleasedModel
+from vidpred_ros.engines import installed_engines
 from vidpred_ros.predictors import make_predictor
 from vidpred_ros.window import FrameWindow, Window
 
@@ -17,10 +16,7 @@ FRAMES, PERIOD = 500, 100_000_000
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = make_model(tmp_path_factory.mktemp("streaming"), "streaming")
-    for kind in ("stream", "whole"):
-        export_here(ReleasedModel(folder), GraphSpec(kind, 2))
-    return str(folder)
+    return str(make_model(tmp_path_factory.mktemp("streaming"), "streaming"))
 
 
 @pytest.fixture(scope="module")
