@@ -36,6 +36,8 @@ def test_the_next_image_becomes_a_picture(tmp_path: Path, monkeypatch: pytest.Mo
         assert np.array_equal(cv2.imread(str(tmp_path / "front.png"))[..., ::-1], picture)
         with pytest.raises(VidpredError, match="cannot be written"):
             snapshot("/front", tmp_path / "front.what", 40.0)
+        with pytest.raises(VidpredError, match="Invalid topic name"):
+            snapshot("/no topic", tmp_path / "front.png")
         with pytest.raises(VidpredError, match="no image came on /rear in 0.1 s"):
             snapshot("/rear", tmp_path / "rear.png", 0.1)
     finally:

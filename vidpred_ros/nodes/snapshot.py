@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import rclpy
+from rclpy.exceptions import InvalidTopicNameException
 from rclpy.task import Future
 from sensor_msgs.msg import Image
 
@@ -19,7 +20,8 @@ _PATIENCE_S = 10.0
 
 
 def snapshot(topic: str, file: Path, patience_s: float = _PATIENCE_S) -> None:
-    """Wait for an image and write it. Raises VidpredError where none comes, or where it cannot be read or written."""
+    """Wait for an image and write it. Raises VidpredError for a topic's name that is none, where no image comes, or where it cannot be
+    read or written."""
     context = rclpy.Context()
     rclpy.init(context=context)
     node = rclpy.create_node("snapshot", context=context)
@@ -27,7 +29,10 @@ def snapshot(topic: str, file: Path, patience_s: float = _PATIENCE_S) -> None:
         executor = rclpy.executors.SingleThreadedExecutor(context=context)
         executor.add_node(node)
         first: Future[Image] = Future()
-        node.create_subscription(Image, topic, first.set_result, NEWEST)
+        try:
+            node.create_subscription(Image, topic, first.set_result, NEWEST)
+        except InvalidTopicNameException as error:
+            raise VidpredError(str(error)) from None
         executor.spin_until_future_complete(first, patience_s)
         image = first.result() if first.done() else None
     finally:
