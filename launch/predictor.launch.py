@@ -43,7 +43,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "cameras",
         default_value="",
-        description="Names of several cameras, as front,left (empty: as in params_file)",
+        description="Names of several cameras, as front,left (empty: as in params_file, with the topics front/image, left/image)",
     ),
     DeclareLaunchArgument(
         "image_transport", default_value="", description="raw or compressed (empty: as in params_file)"

@@ -19,6 +19,7 @@ from vidpred_ros.commands.common import (
     EngineOption,
     ModelOption,
     StepsOption,
+    StructureModelOption,
     TopicOption,
     command_line,
     print_label_scores,
@@ -53,7 +54,7 @@ def demo(
         bool | None,
         typer.Option("--structure/--no-structure", help="predict label maps too", show_default="where this machine can"),
     ] = None,
-    structure_model: Annotated[str, typer.Option("--structure-model", help="the model of label maps")] = DEFAULT_STRUCTURE,
+    structure_model: StructureModelOption = DEFAULT_STRUCTURE,
     segmenter: Annotated[str, typer.Option("--segmenter", help="of its label maps")] = DEFAULT_SEGMENTER,
 ) -> None:
     """Run a camera, the predictor and an evaluation subscriber as three processes in a real ROS 2 graph, in real time.

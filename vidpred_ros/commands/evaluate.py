@@ -13,10 +13,13 @@ from vidpred_ros.commands.common import (
     DEFAULT_MODEL,
     DEFAULT_SEGMENTER,
     DEFAULT_STRUCTURE,
+    ClassesOption,
     ContextLabels,
     EngineOption,
     ModelOption,
+    SegmenterOption,
     SourceArgument,
+    StructureModelOption,
     TopicOption,
     command_line,
     context_of,
@@ -53,13 +56,9 @@ def evaluate(
         bool, typer.Option("--perceptual", help="CSIM, FVD and Inception Score too, which takes many times as long")
     ] = False,
     structure: Annotated[bool, typer.Option("--structure", help="predict and score label maps too")] = False,
-    structure_model: Annotated[str, typer.Option("--structure-model", help="the model of label maps")] = DEFAULT_STRUCTURE,
-    segmenter: Annotated[
-        str, typer.Option("--segmenter", help="of its context: a released segmenter, or a network of your own (.onnx)")
-    ] = DEFAULT_SEGMENTER,
-    classes: Annotated[
-        Path | None, typer.Option("--classes", help="class table (YAML) of an .onnx segmenter", show_default=False)
-    ] = None,
+    structure_model: StructureModelOption = DEFAULT_STRUCTURE,
+    segmenter: SegmenterOption = DEFAULT_SEGMENTER,
+    classes: ClassesOption = None,
     context_labels: Annotated[
         ContextLabels, typer.Option("--context-labels", help="whose label maps a structure model predicts from")
     ] = ContextLabels.segmenter,

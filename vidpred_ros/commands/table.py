@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from vidpred_ros.commands.common import (
     DEFAULT_SEGMENTER,
+    ClassesOption,
     ContextLabels,
     EngineOption,
     StepsOption,
@@ -51,9 +52,7 @@ def table(
     samples: Annotated[int, typer.Option("--samples", min=0, help="draws of stochastic models (of label maps 8 at most); 0: none")] = 20,
     seed: Annotated[int, typer.Option("--seed", min=0, help="of these draws")] = 0,
     segmenter: Annotated[str, typer.Option("--segmenter", help="of structure models: a released one, or .onnx")] = DEFAULT_SEGMENTER,
-    classes: Annotated[
-        Path | None, typer.Option("--classes", help="class table (YAML) of an .onnx segmenter", show_default=False)
-    ] = None,
+    classes: ClassesOption = None,
     context_labels: Annotated[
         ContextLabels, typer.Option("--context-labels", help="whose label maps structure models predict from")
     ] = ContextLabels.segmenter,
