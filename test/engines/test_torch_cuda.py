@@ -14,12 +14,13 @@ from helpers.models import make_model
 from torch import nn
 
 from vidpred_ros.engines import open_engine, torch_engine
-from vidpred_ros.engines.base import Arrays, GraphSpec
+from vidpred_ros.engines.base import Arrays, GraphSpec, graphs_of
 from vidpred_ros.engines.choice import Gpu
 from vidpred_ros.engines.graph import make_graph, probe_inputs
 from vidpred_ros.engines.torch_engine import TorchEngine
 from vidpred_ros.errors import EngineError
 from vidpred_ros.models import ReleasedModel
+from vidpred_ros.networks.config import LABEL_KINDS
 
 SPEC = GraphSpec("stream", 2)
 
@@ -60,6 +61,23 @@ def test_weights_of_convolutions_are_cast_once(kind: str, tmp_path: Path) -> Non
         expected = graph(*tensors)
     arrays = {name: tensor.numpy() for name, tensor in zip(engine.inputs, tensors, strict=True)}
     assert np.array_equal(engine.infer(arrays)["futures"], expected.numpy())
+
+
+@pytest.mark.parametrize("kind", LABEL_KINDS)
+def test_networks_of_label_maps_have_their_ports_in_half_precision(kind: str, tmp_path: Path) -> None:
+    model = ReleasedModel(make_model(tmp_path, kind=kind))
+    samples = 2 if model.card.network.noise_channels else 1
+    for name in graphs_of(model.card.network):
+        whole, half = (TorchEngine(model, GraphSpec(name, 1, samples), precision) for precision in ("fp32", "bf16"))
+        assert (half.inputs, half.outputs, half.dtypes) == (whole.inputs, whole.outputs, whole.dtypes)
+
+
+def test_an_encoder_runs_once_in_a_pass(tmp_path: Path) -> None:
+    """Not once more to know how many outputs it has."""
+    engine, calls = TorchEngine(ReleasedModel(make_model(tmp_path, kind="structure")), GraphSpec("encode"), "fp32"), []
+    engine._graph.network.encoder.register_forward_hook(lambda *_: calls.append(1))
+    engine.infer({name: np.zeros(shape, engine.dtypes[name]) for name, shape in engine.inputs.items()})
+    assert len(calls) == 1
 
 
 def test_float32_on_a_gpu_is_no_tf32() -> None:

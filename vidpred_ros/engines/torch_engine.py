@@ -36,14 +36,16 @@ class TorchEngine:
         on_gpu = on_gpu and torch.cuda.is_available()
         self.device = torch.device("cuda" if on_gpu else "cpu")
         self.precision = precision or ("fp16" if on_gpu else "fp32")
-        self._graph: Any = make_graph(model, spec).to(self.device)
+        graph = make_graph(model, spec)
+        # its ports, while it is what it was made as: some graphs run their network to know them
+        zeros, self._results, metadata = graph.inputs(model.card.size), graph.outputs(), graph.metadata()
+        self._graph: Any = graph.to(self.device)
         if self.precision in HALF:  # once: autocast keeps no cast of weights that need no gradient
             for layer in self._graph.modules():
                 if isinstance(layer, _ConvNd):
                     layer.to(HALF[self.precision])
         elif not on_gpu:
             by_onednn(self._graph)
-        zeros = self._graph.inputs(model.card.size)
         self.inputs = {name: tuple(zero.shape) for name, zero in zeros.items()}
         with torch.inference_mode():
             results = self._run([zero.to(self.device) for zero in zeros.values()])
@@ -52,7 +54,7 @@ class TorchEngine:
         self.outputs = {name: tuple(result.shape) for name, result in results.items()}
         ports = [*zeros.items(), *results.items()]
         self.dtypes = {name: torch.empty(0, dtype=tensor.dtype).numpy().dtype for name, tensor in ports}
-        self.metadata = self._graph.metadata() | expected_metadata(model, spec)
+        self.metadata = metadata | expected_metadata(model, spec)
 
     def infer(self, arrays: Mapping[str, NDArray[Any]], into: Mapping[str, NDArray[Any]] | None = None) -> Arrays:
         wrong = "it is closed" if self._graph is None else check_inputs(self.inputs, self.dtypes, arrays)
@@ -83,7 +85,7 @@ class TorchEngine:
     def _run(self, tensors: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
         with computing_in(self.precision, self.device.type):
             results = self._graph(*tensors)
-        outputs = dict(zip(self._graph.outputs(), results if isinstance(results, tuple) else (results,), strict=True))
+        outputs = dict(zip(self._results, results if isinstance(results, tuple) else (results,), strict=True))
         return {name: output.float() if output.is_floating_point() else output for name, output in outputs.items()}
 
     def close(self) -> None:
