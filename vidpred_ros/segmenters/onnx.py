@@ -119,8 +119,10 @@ class OnnxSegmenter:
         """The network's own ids, (H, W) uint8 of the frame's size."""
         if np.issubdtype(output.dtype, np.floating):
             scores = self._scores(output)
-            ids = cv2.resize(scores, self.size[::-1], interpolation=cv2.INTER_LINEAR).argmax(axis=-1)
-            return ids.astype(np.uint8)
+            if scores.shape[:2] != self.size:
+                plain = np.ascontiguousarray(scores, np.float32)
+                scores = cv2.resize(plain, self.size[::-1], interpolation=cv2.INTER_LINEAR)
+            return scores.argmax(axis=-1).astype(np.uint8)
         plane = output[0] if output.ndim == 3 and len(output) == 1 else output.squeeze()
         if plane.ndim != 2:
             raise ModelError(f"{self.name}: its output is {output.shape} {output.dtype}, and a label map has height and width")
@@ -128,14 +130,14 @@ class OnnxSegmenter:
             raise ConfigError(f"{self.name}: its output has ids from {plane.min()} to {plane.max()}; label maps hold 0 to 255")
         return cv2.resize(plane.astype(np.uint8), self.size[::-1], interpolation=cv2.INTER_NEAREST)
 
-    def _scores(self, output: NDArray[Any]) -> NDArray[np.float32]:
-        """(h, w, classes) float32, the classes being those of the table."""
+    def _scores(self, output: NDArray[Any]) -> NDArray[Any]:
+        """The same as (h, w, classes), the classes being those of the table."""
         known = {theirs for theirs, _ in self.table.ids}
         named = {theirs for theirs, ours in self.table.ids if ours != IGNORE}
         for axis in (1, 3) if output.ndim == 4 and len(output) == 1 else ():
             count = output.shape[axis]
             if count > 1 and named <= set(range(count)) <= known:  # ids to ignore may lie beyond the network's own
-                return np.ascontiguousarray(np.moveaxis(output[0], axis - 1, -1), np.float32)
+                return np.moveaxis(output[0], axis - 1, -1)
         raise ConfigError(
             f"class table {self.table.name} names ids up to {max(named)}, but {self.name} gives scores of shape {output.shape}: "
             "name each of the network's classes, with void for one that is none of Cityscapes'"
