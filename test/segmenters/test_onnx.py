@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from helpers.fake_cuda import FakeCuda
-from helpers.fake_tensorrt import make_module
+from helpers.fake_tensorrt import CudaEngine, make_module
 from onnx import TensorProto, helper
 
 from vidpred_ros.engines.choice import Gpu
@@ -226,6 +226,21 @@ def test_tensorrt_builds_it_once_for_the_size_of_the_table(gpu: Any, tmp_path: P
     other = make_segmenter(str(path), engine, table(tmp_path, CLASSES + "network: {size: [48, 96]}"))
     assert other.segment(np.zeros((48, 96, 3), np.uint8)).shape == (48, 96) and gpu.builds == 2
     other.close()
+
+
+@pytest.mark.parametrize("engine", ["tensorrt", "openvino", "onnxruntime"])
+def test_of_several_outputs_the_first_of_the_file_counts(gpu: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
+    """Whatever their order is in TensorRT."""
+    path = scores_network(tmp_path / "net.onnx", [1, 3, *SIZE])
+    model = onnx.load(path)
+    model.graph.node.append(helper.make_node("Neg", ["out"], ["aux"]))
+    model.graph.output.append(helper.make_tensor_value_info("aux", TensorProto.FLOAT, [1, 3, None, None]))
+    onnx.save(model, path)
+    monkeypatch.setattr(CudaEngine, "get_tensor_name", lambda self, index: ["image", "aux", "out"][index])
+    frame, ids = colours()
+    segmenter = make_segmenter(str(path), engine, table(tmp_path))
+    np.testing.assert_array_equal(segmenter.segment(frame), TRAIN[ids])
+    segmenter.close()
 
 
 def test_weights_beside_the_file_are_built_in(gpu: Any, tmp_path: Path) -> None:

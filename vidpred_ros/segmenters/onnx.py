@@ -72,7 +72,8 @@ class Network(BaseModel):
 
 
 class OnnxSegmenter:
-    """One input of frames (NCHW or NHWC, float32 or uint8, batch 1), one output of ids (integers) or of a score for each class.
+    """One input of frames (NCHW or NHWC, float32 or uint8, batch 1), one output of ids (integers) or of a score for each class;
+    of several the file's first counts.
 
     The output may be smaller than the frame: scores are enlarged bilinearly, ids by nearest neighbour. Raises ConfigError
     for a class table that does not fit, ModelError for a file that is no such network, EngineError when it does not run.
@@ -82,7 +83,7 @@ class OnnxSegmenter:
         self.name = path.stem
         self.table, wanted = read_class_table(table), _read_network(table)
         self._wanted = wanted
-        port = _input_of(path)
+        port, self._output = _ports(path)
         self._input = port.name
         self._type, shape = _type(path, port), [d.dim_value for d in port.type.tensor_type.shape.dim]
         if self._type is np.uint8 and (wanted.mean, wanted.std) != ((0, 0, 0), (1, 1, 1)):
@@ -104,8 +105,10 @@ class OnnxSegmenter:
 
     def segment(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """HxWx3 uint8 RGB of ``size`` to HxW uint8 train ids. Raises ConfigError when the table does not fit the output."""
-        found = next(iter(self._engine.infer({self._input: self._prepared(frame)}).values()))
-        return self.table.translate(self._ids(np.asarray(found)))
+        results = self._engine.infer({self._input: self._prepared(frame)})
+        # by name, since TensorRT has an order of its own; OpenVINO, which keeps the file's, may have another name for it
+        found = results.get(self._output, next(iter(results.values())))
+        return self.table.translate(self._ids(found))
 
     def _prepared(self, frame: NDArray[np.uint8]) -> NDArray[Any]:
         pixels: NDArray[Any] = frame if self._wanted.colours == "rgb" else frame[..., ::-1]
@@ -159,8 +162,8 @@ def _read_network(path: Path) -> Network:
         raise ConfigError(f"class table {path}: {wrong}") from None
 
 
-def _input_of(path: Path) -> onnx.ValueInfoProto:
-    """The one input of an ONNX file."""
+def _ports(path: Path) -> tuple[onnx.ValueInfoProto, str]:
+    """The one input of an ONNX file, and the name of its first output."""
     if not path.is_file():
         raise ModelError(f"no file {path}")
     try:
@@ -172,7 +175,7 @@ def _input_of(path: Path) -> onnx.ValueInfoProto:
     if len(ports) != 1 or len(ports[0].type.tensor_type.shape.dim) != 4 or len(graph.output) < 1:
         names = ", ".join(port.name for port in ports)
         raise ModelError(f"{path}: a segmenter has one input, frames with four dimensions, but this has {names or 'none'}")
-    return ports[0]
+    return ports[0], graph.output[0].name
 
 
 def _type(path: Path, port: onnx.ValueInfoProto) -> Any:
