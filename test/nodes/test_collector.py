@@ -22,7 +22,7 @@ SUBJECT = Subject("active", "/image", 4, 4, 0.1, "hvp", "openvino", timeout_s=2.
 def test_after_the_camera_s_end_a_report_is_still_of_what_went_on(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    node: Any = SimpleNamespace(_reports={})  # the collector without its graph
+    node: Any = SimpleNamespace(_reports={}, _hears=True, _settings={"predictor": "predictor"})  # without a graph
     counters, reporter = Counters(last_frame=now), Reporter("predictor: labels")
 
     def report(subject: Subject = SUBJECT) -> dict[str, str]:

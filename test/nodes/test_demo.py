@@ -38,6 +38,7 @@ def test_the_recording_holds_what_was_sent_and_what_was_predicted(tmp_path: Path
     frames = [crop_and_resize(frame.image, (128, 160)) for frame in open_source(drive)]
     assert np.array_equal(recording.camera_frames, frames)
     assert 1 <= len(recording.source_stamps_ns) <= 13
+    assert recording.summary["forecasts"]["announced"] == int(recording.summary["diagnostics"]["predicted"]), "none is unheard"
     stamps = recording.camera_stamps_ns.tolist()
     for source, predicted in zip(recording.source_stamps_ns, recording.forecast_frames, strict=True):
         assert np.array_equal(predicted, [frames[stamps.index(source)]] * 2), "copy_last"

@@ -55,6 +55,7 @@ class CollectorNode(Node):
         self._infos_of: dict[str, list[dict[str, str]]] = {}  # by camera
         self._frame_id = ""
         self._reports: dict[str, dict[str, str]] = {}  # of each lane: see newest_report
+        self._hears = False
         self._labels: CollectedLabels | None = None
         self._settings: dict[str, Any] = {}
 
@@ -122,6 +123,11 @@ class CollectorNode(Node):
         for status in array.status:
             report = {**read_values(status), "level": str(status.level[0]), "message": status.message}
             self._reports[status.name] = newest_report(report, self._reports.get(status.name, {}))
+            active = report.get("state") == "active" and status.name.startswith(f"{self._settings['predictor']}: ")
+            if active and not self._hears:
+                # subscribed to last: a predictor that is heard here has found the other subscriptions too
+                self.get_logger().info("the active predictor is heard")
+                self._hears = True
 
     def _recording(self) -> Recording:
         complete = []

@@ -23,7 +23,7 @@ _START_S = (
     300.0  # the first use of a model exports it, and a large network compiles for long on a slow computer
 )
 _SENDING = "sending the first frame"  # the camera's log says so
-_LISTENING = "recording into"  # the collector's
+_HEARS = "the active predictor is heard"  # the collector's: from then on it misses no forecast
 _DRAIN_S = 1.5  # the last window's forecast and the next report of /diagnostics
 
 
@@ -95,7 +95,7 @@ def record_run(
                 {"model": model, "engine": engine or "auto", "steps": steps, "autostart": True, **lane, **several},
                 images,
             )
-            graph.wait_for_line(listener, _LISTENING, _START_S)
+            graph.wait_for_line(listener, _HEARS, _START_S)
             wait_for = 2 if record_images else 1
             senders = [
                 graph.start("camera", {**camera, "wait_for_subscribers": wait_for, "sent_file": str(sent_file)}, {}, name)
