@@ -98,6 +98,7 @@ class StructureLoss(Strict):
 
     kind: Literal["structure"]
     beta: float = Field(5e-4, ge=0)
+    free: float = Field(0.0, ge=0)  # divergence, in nats at a place, that costs nothing (free bits, Kingma 2016)
     closed: bool = False  # True: after the context a map is made from those that the network made, as in a forecast
     moving: float = Field(1.0, gt=0)  # weight of the pixels of classes that move by themselves; the others have 1
     rare: float | None = Field(None, gt=1)  # weights by each class's share of a batch's pixels, as SegmenterLoss has them

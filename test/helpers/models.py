@@ -34,7 +34,8 @@ SIZE = (32, 48)
 LABEL_SIZE, SEGMENTER_SIZE = (32, 64), (64, 128)
 #: Settings of a small network of each kind.
 TINY: dict[str, dict[str, Any]] = {
-    "hierarchical": {"width": 0.1, "head": "warp", "motion_prior": "dis", "sway": True, "rollout": "direct", "max_steps": 5},
+    "hierarchical": {"width": 0.1, "head": "warp", "motion_prior": "dis", "rollout": "direct", "max_steps": 5}
+    | {"sway": True, "steady": True},
     "multiscale": {"width": 0.05, "max_steps": 5},
     "stochastic": {"width": 0.1, "size": SIZE, "features": 16, "latent": 3, "hidden": 16, "max_steps": 5},
     "segmenter": {"features": 8, "size": SEGMENTER_SIZE},
@@ -93,8 +94,6 @@ def random_label_network(config: Any, seed: int = 0) -> nn.Module:
             nn.init.normal_(parameter)
         elif name == "scale":
             nn.init.ones_(parameter)  # the motion prior leaves room for the rest
-        elif name.startswith(("prior.", "predictor.")):
-            parameter.data *= 4  # noise is seen in what is made
     return network.eval()
 
 

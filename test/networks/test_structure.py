@@ -12,8 +12,9 @@ from torch.nn.functional import conv2d
 from vidpred_ros.motion import guessed_labels
 from vidpred_ros.networks import make_network
 from vidpred_ros.networks.config import StructureConfig
+from vidpred_ros.networks.conv_lstm import ConvLstm
 from vidpred_ros.networks.stochastic import draw
-from vidpred_ros.networks.structure import ConvLstm, Encoding, FeedForward, StructureGenerator
+from vidpred_ros.networks.structure import Encoding, FeedForward, StructureGenerator
 
 SIZE, CONTEXT = (16, 32), 3
 FORMS: list[dict[str, Any]] = [
@@ -34,9 +35,6 @@ def network(**settings: Any) -> StructureGenerator:
     made = StructureGenerator(StructureConfig(**config)).eval()
     if made.scale is not None:
         nn.init.normal_(made.decoder.out.weight, std=0.5)
-    for module in made.modules():
-        if isinstance(module, ConvLstm):
-            module.gates.weight.data *= 8
     return made
 
 
@@ -157,7 +155,7 @@ def test_a_forecast_from_kept_encodings_is_the_forecast(settings: dict[str, Any]
     assert torch.equal(forecast(codes, many), whole)
     if net.config.form == "svg":  # N futures at once are N futures
         for i in range(4):
-            assert torch.allclose(forecast(kept, many[i : i + 1])[0], whole[i], atol=1e-5)
+            assert torch.allclose(forecast(kept, many[i : i + 1])[0], whole[i], atol=1e-4)
         assert (whole[0] - whole[1]).abs().max() > 1e-3
     else:
         assert torch.allclose(whole, whole[:1].expand_as(whole), atol=1e-5)

@@ -25,7 +25,11 @@ class StructureTask:
     The text does not say what is a sum and what a mean within a map, on which the meaning of beta hangs. SVG, whose code
     this line of work builds on, has the mean error over pixels and the sum of the divergence over a vector z; ours has z at
     each place of the state, so: the mean over pixels, and the divergence summed over z's channels, the mean over its places.
-    That means the same at every size. (Summed over places too, beta would weigh 64 times as much at 64x64.)
+    That means the same at every size. (Summed over places too, beta would weigh 64 times as much at 64x64.) Taken as it stands,
+    equation 1 has sums over pixels and over places: that is a beta of 1 / scale^2 of ours.
+
+    ``loss.free`` (ours; 0: the paper) is what keeps z in use in short runs: Adam follows the divergence, which is there from
+    the first update, however small beta is, and until the predictor has a use for z nothing speaks against it.
     In space "rgb" the error of a frame is the mean squared one, as in SVG (Denton and Fergus 2018).
     """
 
@@ -55,7 +59,8 @@ class StructureTask:
             losses = {"nll": count * cross_entropy(taught.logits, true, weights)}
         if taught.posterior is not None and taught.prior is not None:
             posterior, prior = channels_last(taught.posterior), channels_last(taught.prior)
-            losses["kl"] = self.loss.beta * kl(posterior, prior).mean((2, 3)).sum(1).mean()
+            each = kl(posterior, prior).mean((0, 2, 3))  # of each map
+            losses["kl"] = self.loss.beta * each.clamp(min=self.loss.free).sum()
         return losses
 
 

@@ -14,6 +14,7 @@ Where the text is silent or we read it in one of several ways:
 - Table C ends in "Conv 256, ReLU -> mu, sigma". A ReLU there would forbid means below zero; we put it before the
   convolution, which gives the mean and the logarithm of the variance. The tables' ReLUs after a ConvLSTM act on what it
   passes on, not on its state. ConvLSTMs are those of Shi 2015 without peepholes; their forget gates start open (bias 1).
+- Nothing is said of first values: ours let z through (conv_lstm.py).
 - Table E ends in 3 channels, which is the RGB form; a label map has one for each class.
 - Over the context the predictor hears the prior's mean, so that a forecast depends on its inputs and its noise alone, and
   the posterior is not needed after training.
@@ -41,6 +42,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vidpred_ros.networks.config import StructureConfig
+from vidpred_ros.networks.conv_lstm import AFTER_LSTM, GAIN, ConvLstm, first_values
 from vidpred_ros.networks.stochastic import Gaussian, draw
 
 #: Channels of the encoder's blocks at width 1.0, and how many convolutions each has (table B); further blocks are like the last.
@@ -70,13 +72,11 @@ class Taught(NamedTuple):
     prior: Gaussian | None
 
 
-def convolutions(*channels: int) -> nn.Sequential:
+def convolutions(*channels: int, gain: float = GAIN) -> nn.Sequential:
     """3x3 convolutions with ReLUs."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(channels):
-        layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU()]
-        nn.init.kaiming_normal_(layers[-2].weight, nonlinearity="relu")  # type: ignore[arg-type]
-        nn.init.zeros_(layers[-2].bias)  # type: ignore[arg-type]
+        layers += [first_values(nn.Conv2d(inputs, outputs, 3, padding=1), gain), nn.ReLU()]
     return nn.Sequential(*layers)
 
 
@@ -88,8 +88,8 @@ class Encoder(nn.Module):
 
     def __init__(self, channels: int, guess: int, widths: list[int], counts: list[int], code: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(channels, widths[0], 3, padding=1)
-        self.guess = nn.Conv2d(guess, widths[0], 3, padding=1, bias=False) if guess else None
+        self.first = first_values(nn.Conv2d(channels, widths[0], 3, padding=1))
+        self.guess = first_values(nn.Conv2d(guess, widths[0], 3, padding=1, bias=False)) if guess else None
         below = [widths[0], *widths]
         self.stages = nn.ModuleList(
             convolutions(below[i], *[width] * (counts[i] - (i == 0))) for i, width in enumerate(widths)
@@ -128,28 +128,15 @@ class Decoder(nn.Module):
         return self.out(x).float()
 
 
-class ConvLstm(nn.Module):
-    """A cell of a convolutional LSTM (Shi 2015, 3x3, no peepholes): x, h, c -> h, c; states in float32."""
-
-    def __init__(self, inputs: int, hidden: int) -> None:
-        super().__init__()
-        self.hidden = hidden
-        self.gates = nn.Conv2d(inputs + hidden, 4 * hidden, 3, padding=1)
-        nn.init.ones_(self.gates.bias[hidden : 2 * hidden])  # type: ignore[index]
-
-    def forward(self, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        i, f, o, new = self.gates(torch.cat([x, h.to(x.dtype)], dim=1)).float().chunk(4, dim=1)
-        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(new)
-        return torch.sigmoid(o) * torch.tanh(c), c
-
-
 class GaussianLstm(nn.Module):
     """Table C, posterior or prior: code, state [h, c] -> (mean, log variance) of z, each (B, code, h, w), and state."""
 
     def __init__(self, code: int, hidden: int) -> None:
         super().__init__()
         self.cell = ConvLstm(code, hidden)
-        self.out = nn.Conv2d(hidden, 2 * code, 3, padding=1)
+        self.out = first_values(nn.Conv2d(hidden, 2 * code, 3, padding=1), AFTER_LSTM)
+        with torch.no_grad():
+            self.out.weight[code:] /= 10  # variances start near 1
 
     def start(self, code: Tensor) -> list[Tensor]:
         """The state before the first map, for codes like ``code``."""
@@ -168,7 +155,7 @@ class Predictor(nn.Module):
         super().__init__()
         self.hidden = hidden
         self.cells = nn.ModuleList([ConvLstm(code + latent, hidden), ConvLstm(hidden, hidden)])
-        self.out = convolutions(hidden, code)
+        self.out = convolutions(hidden, code, gain=AFTER_LSTM)
 
     def start(self, code: Tensor) -> list[Tensor]:
         return [code.new_zeros(len(code), self.hidden, *code.shape[2:])] * 4

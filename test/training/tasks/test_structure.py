@@ -19,7 +19,7 @@ SIZE, CONTEXT, FUTURES = (16, 32), 2, 2
 
 def task(network: dict[str, Any] | None = None, **loss: Any) -> StructureTask:
     config = {"kind": "structure", "size": SIZE, "width": 0.06, "context": CONTEXT} | (network or {})
-    data = {"train": ["x"], "size": SIZE}
+    data = {"train": ["x"], "size": config["size"]}
     values = {"network": config, "data": data, "loss": loss, "steps": 1, "futures_per_step": FUTURES}
     torch.manual_seed(0)
     made = make_task(Recipe.model_validate(values), torch.device("cpu"))
@@ -55,6 +55,20 @@ def test_the_losses_are_equation_1() -> None:
     posterior, prior = (Normal(mean, (log_variance / 2).exp()) for mean, log_variance in (taught.posterior, taught.prior))
     each = kl_divergence(posterior, prior)  # (B, maps, Z, h, w)
     assert torch.allclose(losses["kl"], 0.3 * each.sum((1, 2)).mean(), rtol=1e-3)
+
+
+def test_some_divergence_is_free() -> None:
+    made, batch, maps = task(beta=0.3), clips(False), CONTEXT + FUTURES - 1
+    torch.manual_seed(3)
+    paid = made.losses("generator", batch, np.random.default_rng(0), False)["kl"].item() / 0.3 / maps
+    for free in (0.1 * paid, 10 * paid):
+        made.loss.free = free
+        torch.manual_seed(3)
+        kl = made.losses("generator", batch, np.random.default_rng(0), False)["kl"]
+        kl.backward()
+        moved = made.network.prior.out.weight.grad.abs().max() > 0  # type: ignore[union-attr]
+        assert kl.item() == pytest.approx(0.3 * maps * max(free, paid)) and moved == (free < paid)
+        made.network.zero_grad()
 
 
 def test_a_closed_loop_learns_the_futures_alone() -> None:
@@ -109,3 +123,19 @@ def test_it_learns_a_few_clips_by_heart(network: dict[str, Any], loss: dict[str,
         labels = net(batch["labels"][:, :CONTEXT], batch.get("moved"), batch.get("flows"), FUTURES).argmax(2)
     known = batch["labels"][:, CONTEXT:] != 255
     assert (labels == batch["labels"][:, CONTEXT:])[known].float().mean() > 0.97
+
+
+def test_what_nothing_but_z_can_know_is_learnt() -> None:
+    """Maps of which either half is road by the toss of a coin: without z no loss is below ln 2 a pixel."""
+    made, rng = task({"size": (16, 16), "width": 0.1, "classes": 2}, beta=5e-4, free=1.0), np.random.default_rng(0)
+    optimizer = torch.optim.Adam(made.network.parameters(), lr=1e-3)
+    nll = []
+    while len(nll) < 250 and (not nll or nll[-1] > 0.1):
+        left = torch.from_numpy(rng.random((16, CONTEXT + 1, 1, 1)) < 0.5).expand(-1, -1, 16, 16)
+        labels = torch.where(torch.arange(16) < 8, left, ~left).byte()
+        losses = made.losses("generator", {"labels": labels}, rng, False)
+        optimizer.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()
+        optimizer.step()
+        nll.append(losses["nll"].item() / CONTEXT)
+    assert nll[-1] <= 0.1 < np.log(2) - 0.1 < nll[0], nll[:: len(nll) // 10]
