@@ -2,6 +2,9 @@
 
 ``real`` are the logits of true futures, ``fake`` those of predicted ones. Each pair is a loss of the discriminator and
 one of the generator; they are computed in float32. ``LOSSES`` has the pairs that recipes may choose from.
+
+Equations 4, 5 and 9 of Lee 2021 let the generator minimise log (1 - D); ours minimises -log D, which has a slope where D is sure
+(Goodfellow 2014), as vid2vid and EdgeConnect do in their code.
 """
 
 from __future__ import annotations

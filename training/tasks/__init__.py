@@ -28,8 +28,9 @@ class Task(Protocol):
         """The weighted terms, by name, whose sum is minimised over ``networks[which]`` now.
 
         ``batch`` has frames (B, 8 + K, 3, H, W) float32 in [0, 1] and, for a motion prior, flows (B, 8, 2, H, W) in
-        pixels; for label maps, what the items of training/datasets/label_clips.py have. ``adversarial`` says whether the discriminator takes part in the generator's losses yet. Parameters of
-        the other networks have requires_grad off. Draws come from ``rng`` and torch's generator, seeded by the step.
+        pixels; for label maps, what the items of training/datasets/label_clips.py have. ``adversarial`` says whether the
+        discriminator takes part in the generator's losses yet. Parameters of the other networks have requires_grad off.
+        Draws come from ``rng`` and torch's generator, seeded by the step.
         """
         ...
 
