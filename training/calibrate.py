@@ -12,6 +12,7 @@ import onnx
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 
 from training.windows import at_work, windows
@@ -134,11 +135,11 @@ def main(
             found = calibrate(released, sources, count, Path(folder))
         path = released.folder / INT8
         path.write_text(found.model_dump_json(indent=1) + "\n")
-        console.print(f"{path}: {len(found.ranges)} convolutions in int8, {len(found.kept)} kept in float, {found.windows} windows")
+        console.print(f"{escape(str(path))}: {len(found.ranges)} convolutions in int8, {len(found.kept)} kept in float, {found.windows} windows")
         for weight, difference in found.kept.items():
             console.print(f"  kept: {weight} (alone it changes the output by {100 * difference:.2g} %)")
     except VidpredError as error:
-        console.print(f"[red]error:[/red] {error}", soft_wrap=True)
+        console.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(2) from None
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
+from rich.markup import escape
 
 from training.datasets.label_clips import check_frames
 from training.datasets.labels import LabelledSequence, open_labelled
@@ -87,7 +88,7 @@ def main(
             set_scores(released.folder, entries)
             write_readme(released.folder)
     except VidpredError as error:
-        Console(stderr=True).print(f"[red]error:[/red] {error}", soft_wrap=True)
+        Console(stderr=True).print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(2) from None
 
 

@@ -17,6 +17,7 @@ import onnx
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 
 from training.calibrate import recorder
@@ -108,7 +109,7 @@ def main(
             (released.folder / INT8).write_text(int8.model_dump_json(indent=1) + "\n")
             write_readme(released.folder)
     except VidpredError as error:
-        Console(stderr=True).print(f"[red]error:[/red] {error}", soft_wrap=True)
+        Console(stderr=True).print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(2) from None
 
 

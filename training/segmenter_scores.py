@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from training.datasets.label_clips import check_frames
 from training.datasets.labels import LabelledSequence, open_labelled
@@ -76,7 +77,7 @@ def main(
             set_scores(folder, scores)
             write_readme(folder)
     except VidpredError as error:
-        Console(stderr=True).print(f"[red]error:[/red] {error}", soft_wrap=True)
+        Console(stderr=True).print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(2) from None
 
 

@@ -148,7 +148,7 @@ def run(recipe: Recipe, out: Path, name: str = "") -> Path:
         for change in changes:
             console.print(f"[yellow]resuming with another recipe:[/yellow] {escape(change)}", highlight=False)
         if trainer.fresh and not trainer.step:
-            console.print(f"[yellow]not in {recipe.init}, so untrained:[/yellow] {', '.join(trainer.fresh)}", highlight=False)
+            console.print(f"[yellow]not in {escape(recipe.init or '')}, so untrained:[/yellow] {', '.join(trainer.fresh)}", highlight=False)
         learn_and_log(trainer, dataset, held_out)
     if trainer.world > 1:
         dist.destroy_process_group()
@@ -216,7 +216,7 @@ def print_scores(step: int, scores: dict[str, float]) -> None:
         sequence, _, metric = name.rpartition(" ")
         by_sequence.setdefault(sequence, []).append(f"{metric} {value:.{1 if metric.startswith('psnr') else 3}f}")
     for sequence, values in by_sequence.items():
-        console.print(f"step {step} {sequence}  {'  '.join(values)}", highlight=False, soft_wrap=True)
+        console.print(f"step {step} {escape(sequence)}  {'  '.join(values)}", highlight=False, soft_wrap=True)
 
 
 def main(
@@ -240,7 +240,7 @@ def main(
         raise typer.Exit(2) from None
     best = last.with_name("best.pt")
     chosen = best if best.is_file() else last
-    console.print(f"done: {last}  (release it: vidpred export {chosen} --out models/NAME --licence ...)", soft_wrap=True)
+    console.print(escape(f"done: {last}  (release it: vidpred export {chosen} --out models/NAME --licence ...)"), soft_wrap=True)
 
 
 if __name__ == "__main__":
