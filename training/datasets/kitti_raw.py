@@ -3,8 +3,8 @@
 Split as in PredNet (Lotter 2017), which Shouno 2020 (section 4.1) follows: of the 61 drives of the categories city,
 residential and road one is validation, three are test and 57 are training. Its 41,000 training frames are those of
 image_03 alone ("?camera=image_03"); both colour cameras give twice as many. Drives of other categories (campus, person,
-calibration) may lie beside them and are left out. `vidpred label
-kitti_raw:FOLDER` keeps its label maps in image_02/labels_pseudo/.
+calibration) may lie beside them and are left out. `vidpred label kitti_raw:FOLDER` keeps its label maps in
+image_02/labels_pseudo/.
 """
 
 from __future__ import annotations
