@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
+from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -179,7 +180,7 @@ class Trainer:
         if not path.exists():
             return []
         state = checkpoint.load(path)
-        changed = differences(state["recipe"], self.recipe.model_dump(mode="json"))
+        changed = differences(with_defaults(state["recipe"]), self.recipe.model_dump(mode="json"))
         wrong = [text for text in changed if text.startswith(("network.", "adversarial.width", "optimizer"))]
         if wrong or state["networks"].keys() != self.networks.keys():
             what = ", ".join(wrong) or f"{', '.join(state['networks'])} instead of {', '.join(self.networks)}"
@@ -255,6 +256,14 @@ def average_gradients(network: nn.Module) -> None:
     vector /= dist.get_world_size()
     for gradient, mean in zip(gradients, vector.split([g.numel() for g in gradients]), strict=True):
         gradient.copy_(mean.view(gradient.shape))
+
+
+def with_defaults(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe of an earlier version, with the defaults of keys that it did not know yet; as it is where it has keys that are gone."""
+    try:
+        return Recipe.model_validate(recipe).model_dump(mode="json")
+    except ValidationError:
+        return recipe
 
 
 def differences(then: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:

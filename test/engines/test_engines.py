@@ -26,6 +26,7 @@ from vidpred_ros.engines.export import export
 from vidpred_ros.engines.graph import load_network, make_graph, probe_inputs
 from vidpred_ros.errors import EngineError, ModelError
 from vidpred_ros.models import CARD, ReleasedModel, read_card
+from vidpred_ros.networks.config import STEADY_FLOWS
 
 ONNX_ENGINES = ["onnxruntime", "openvino"]
 
@@ -130,7 +131,7 @@ def test_names_shapes_and_metadata_come_from_the_file(model: ReleasedModel) -> N
     path = exported_file(model, GraphSpec("stream", 2))
     for name in ONNX_ENGINES:
         engine = open_file(name, path)
-        assert engine.inputs["frames"] == (2, *SIZE, 3) and engine.inputs["flows"] == (2, *SIZE, 2)
+        assert engine.inputs["frames"] == (2, *SIZE, 3) and engine.inputs["flows"] == (STEADY_FLOWS, *SIZE, 2)
         assert engine.outputs["futures"] == (2, *SIZE, 3)
         assert engine.metadata["vidpred.weights_sha256"] == model.card.weights_sha256
         assert set(json.loads(engine.metadata["vidpred.delays"]).values()) == {1, 2, 4}

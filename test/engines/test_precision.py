@@ -21,7 +21,7 @@ FLOAT, UINT8, HALF, BF16 = TensorProto.FLOAT, TensorProto.UINT8, TensorProto.FLO
 
 @pytest.fixture(scope="module")
 def stream(tiny_model: Path) -> onnx.ModelProto:
-    """A streaming tree with everything that the released ones have: warps, a motion gate, sway."""
+    """A streaming tree with everything that the released ones have: warps, a motion gate, sway, steady velocities."""
     return onnx.load(exported_file(ReleasedModel(tiny_model), GraphSpec("stream", 2)))
 
 

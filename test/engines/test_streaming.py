@@ -86,7 +86,7 @@ def test_a_batch_of_cameras_says_what_each_alone_says(model: ReleasedModel, engi
     alone, together = [single.stream() for _ in range(CAMERAS)], batch.stream()
     for number in range(14):
         frames = random.integers(0, 256, (CAMERAS, 2, *SIZE, 3), np.uint8)
-        flows = random.normal(0, 2, (CAMERAS, 2, *SIZE, 2)).astype(np.float32)
+        flows = random.normal(0, 2, batch.inputs["flows"]).astype(np.float32)
         present = np.array([True, number % 3 != 1, number < 11])
         if number == 7:
             alone[0].clear()
@@ -100,7 +100,7 @@ def test_a_batch_of_cameras_says_what_each_alone_says(model: ReleasedModel, engi
     batch.close()
 
 
-NO_FLOW = {"head": "pixels", "motion_prior": "none", "sway": False}
+NO_FLOW = {"head": "pixels", "motion_prior": "none", "sway": False, "steady": False}
 PARTS = [("openvino", "fp32", {}), ("openvino", "bf16", NO_FLOW), ("openvino", "int8", {}), ("onnxruntime", "fp32", NO_FLOW), ("onnxruntime", "int8", {})]
 
 
@@ -124,7 +124,7 @@ def test_the_part_of_a_graph_that_makes_its_states(tmp_path: Path, name: str, pr
     for number in range(16):
         arrays = {"frames": random.integers(0, 256, (2, *SIZE, 3), np.uint8)}
         if "flows" in engine.inputs:
-            arrays["flows"] = random.normal(0, 2, (2, *SIZE, 2)).astype(np.float32)
+            arrays["flows"] = random.normal(0, 2, engine.inputs["flows"]).astype(np.float32)
         futures = every.push(arrays)["futures"].astype(int)
         if number % 4 < 3:
             some.advance(arrays)

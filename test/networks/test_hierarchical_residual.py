@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from torch.nn import functional as F
 
 from vidpred_ros.networks.config import WINDOW, HierarchicalConfig
-from vidpred_ros.networks.heads import FLOW_UNIT, jolt
+from vidpred_ros.networks.heads import FLOW_UNIT, PERSISTENCE, jolt
 from vidpred_ros.networks.hierarchical_residual import HierarchicalResidual, PaddedInTime
 
 TREE = {"form": "tree", "width": 0.1, "head": "warp", "motion_prior": "dis", "rollout": "direct", "max_steps": 5}
@@ -23,12 +23,19 @@ def clip(length: int, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("head", "prior", "sway"),
-    [("warp", "dis", False), ("warp", "dis", True), ("warp", "none", False), ("pixels", "dis", False), ("pixels", "none", False)],
+    ("head", "prior", "more"),
+    [
+        ("warp", "dis", {}),
+        ("warp", "dis", {"sway": True}),
+        ("warp", "dis", {"sway": True, "steady": True}),
+        ("warp", "none", {}),
+        ("pixels", "dis", {}),
+        ("pixels", "none", {}),
+    ],
 )
 @torch.no_grad()
-def test_streaming_equals_whole_window(head: str, prior: str, sway: bool) -> None:
-    network = random_network(HierarchicalConfig(**TREE | {"head": head, "motion_prior": prior, "sway": sway}))
+def test_streaming_equals_whole_window(head: str, prior: str, more: dict[str, bool]) -> None:
+    network = random_network(HierarchicalConfig(**TREE | {"head": head, "motion_prior": prior} | more))
     frames, flows = clip(20)
     given = prior == "dis"
     history: list[dict[str, torch.Tensor]] = []
@@ -37,8 +44,8 @@ def test_streaming_equals_whole_window(head: str, prior: str, sway: bool) -> Non
             name: history[t - delay][name] if t >= delay else torch.zeros(1, *network.state_shapes(SIZE)[name])
             for name, delay in network.state_delays().items()
         }
-        pair = slice(t - 1, t + 1) if t else [0, 0]
-        streamed, kept = network.step(frames[:, pair], flows[:, pair] if given else None, past, [1, 2, 5])
+        pair, several = ([max(0, t - age) for age in reversed(range(n))] for n in (2, network.config.flows_decoded))
+        streamed, kept = network.step(frames[:, pair], flows[:, several] if given else None, past, [1, 2, 5])
         history.append(kept)
         if t >= WINDOW - 1:
             window = slice(t - WINDOW + 1, t + 1)
@@ -179,6 +186,22 @@ def test_sway_shifts_the_forecast_by_what_it_makes_of_the_last_changes_of_motion
     network.head.sway.linear.weight.zero_()  # type: ignore[union-attr]
     assert not torch.allclose(steady, swayed, atol=0.01)
     assert torch.allclose(network(frames, flows, [1]), swayed, atol=1e-4)
+
+
+@torch.no_grad()
+def test_a_steady_network_falls_back_on_the_mean_flow() -> None:
+    """Untrained and with flows that are the same everywhere, step k samples the last frame at the sum of its k velocities."""
+    network = HierarchicalResidual(HierarchicalConfig(**TREE | {"sway": True, "steady": True})).eval()
+    frames, _ = clip(WINDOW)
+    flows = torch.zeros(1, WINDOW, 2, *SIZE)
+    flows[:, :, 0] = torch.tensor([9.0, 9, 9, 9, 2, 2, 2, 4]).view(WINDOW, 1, 1)
+    network.head.sway.linear.weight[4, 0] = 3 / FLOW_UNIT / 2  # type: ignore[union-attr]  # the third step turns 3 pixels more
+    mean, last = (2 + 2 + 2 + 4) / 4, 4
+    velocities = [mean + PERSISTENCE**k * (last - mean) for k in (1, 2, 3)]
+    turned = 3 * (PERSISTENCE + PERSISTENCE**2 + PERSISTENCE**3) / 3
+    motions = network.motions(frames, flows, [1, 2, 3])[0, :, 0]
+    for motion, pixels in zip(motions, (velocities[0], sum(velocities[:2]), sum(velocities) + turned), strict=True):
+        assert torch.allclose(motion, torch.tensor(pixels), atol=1e-4)
 
 
 @torch.no_grad()

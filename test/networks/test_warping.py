@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from vidpred_ros.networks.warping import extrapolate, warp
+from vidpred_ros.networks.warping import follow, warp
 
 
 @pytest.mark.parametrize(("mode", "flag"), [("bilinear", cv2.INTER_LINEAR), ("bicubic", cv2.INTER_CUBIC)])
@@ -21,24 +21,23 @@ def test_warp_agrees_with_opencv(mode: str, flag: int) -> None:
     assert np.abs(got - expected)[inside].max() < 0.02
 
 
-def test_extrapolation_follows_an_expanding_field() -> None:
+def test_paths_follow_an_expanding_field() -> None:
     """A backward flow v(p) = -a (p - c) is followed exactly by P_k(p) = ((1 - a)^k - 1)(p - c)."""
     a, size = 0.05, 33
     offset = torch.arange(size) - (size - 1) / 2
     field = torch.stack([offset.expand(size, size), offset[:, None].expand(size, size)])[None]
-    for k, path in enumerate(extrapolate(-a * field, 5), start=1):
+    for k, path in enumerate(follow([-a * field] * 5), start=1):
         assert torch.allclose(path, ((1 - a) ** k - 1) * field, atol=1e-4)
 
 
-def test_extrapolation_against_a_brute_force_loop() -> None:
+def test_paths_against_a_brute_force_loop() -> None:
     generator = torch.Generator().manual_seed(3)
-    coarse = torch.randn(1, 2, 4, 5, generator=generator) * 3
-    velocity = torch.nn.functional.interpolate(coarse, (16, 20), mode="bilinear")
-    paths = extrapolate(velocity, 3)
-    v = velocity[0].numpy()
+    coarse = torch.randn(3, 2, 4, 5, generator=generator) * 3
+    velocities = torch.nn.functional.interpolate(coarse, (16, 20), mode="bilinear")
+    paths = follow(list(velocities[:, None]))
     for y, x in [(3, 4), (8, 10), (15, 19), (0, 0)]:
         here = np.array([x, y], float)
-        for path in paths:
+        for v, path in zip(velocities.numpy(), paths, strict=True):
             px, py = np.clip(here, 0, [19, 15])
             x0, y0 = min(int(px), 18), min(int(py), 14)
             fx, fy = px - x0, py - y0

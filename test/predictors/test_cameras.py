@@ -85,7 +85,7 @@ def test_a_batch_of_cameras_with_some_absent(tiny_model: Path, monkeypatch: pyte
 
 def test_a_batch_of_a_network_that_does_not_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cameras, "_on_gpu", lambda engine: True)
-    folder = make_model(tmp_path, "paper", form="paper", head="pixels", motion_prior="none", sway=False, rollout="recursive")
+    folder = make_model(tmp_path, "paper", form="paper", head="pixels", motion_prior="none", sway=False, steady=False, rollout="recursive")
     seats = make_predictors(str(folder), "torch", 2, 2)
     drives = [growing(seed, 9) for seed in range(2)]
     got = seats[0].batch.predict({0: drives[0][8], 1: drives[1][7]})

@@ -103,7 +103,7 @@ def test_forecast_frames_are_the_callers_to_keep(model: Path) -> None:
 
 
 def test_paper_form_recursive_without_prior(tmp_path: Path) -> None:
-    folder = make_model(tmp_path, "paper", form="paper", head="pixels", motion_prior="none", sway=False, rollout="recursive")
+    folder = make_model(tmp_path, "paper", form="paper", head="pixels", motion_prior="none", sway=False, steady=False, rollout="recursive")
     predictor = make_predictor(str(folder), "onnxruntime", 2)
     reference = make_predictor(str(folder), "torch", 2)
     for window in windows(2):

@@ -153,6 +153,14 @@ def test_a_resumed_run_uses_the_recipe_as_it_is_now_and_says_what_changed(tmp_pa
     assert trainer.optimizers["generator"].param_groups[0]["betas"] == (0.5, 0.9)
 
 
+def test_a_run_of_before_a_setting_was_there_goes_on_with_its_default(tmp_path: Path) -> None:
+    path = run(recipe(steps=1), tmp_path)
+    state = checkpoint.load(path)
+    del state["recipe"]["network"]["steady"]
+    checkpoint.save(path, state)
+    assert Trainer(recipe(steps=2), tmp_path).resume() == ["steps: 1 -> 2"]
+
+
 def test_a_batch_in_parts_gives_the_same_weights(tmp_path: Path) -> None:
     whole = learn_all(Trainer(recipe(**PLAIN, batch=4, steps=2), tmp_path))
     parts = learn_all(Trainer(recipe(**PLAIN, batch=4, steps=2, accumulate=4), tmp_path))
@@ -183,7 +191,7 @@ def test_a_run_may_start_with_other_weights(tmp_path: Path, tiny_model: Path, ki
     else:
         from safetensors.torch import load_file
 
-        settings |= {"sway": True}  # as the tiny model has it
+        settings |= {"sway": True, "steady": True}  # as the tiny model has it
         init, wanted = tiny_model, load_file(tiny_model / "weights.safetensors")
     trainer = Trainer(recipe(network=settings, init=str(init)), tmp_path / "second")
     got = trainer.networks["generator"].state_dict()

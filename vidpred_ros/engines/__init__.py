@@ -1,11 +1,12 @@
 """Engines by name: `open_engine(model, "openvino", kind="stream", steps=5)`.
 
 A released model holds weights; an engine for ONNX needs a file made from them. It is exported once, by a process of its
-own, and kept in the cache under the weights' hash; the file's metadata is checked each time.
+own, and kept in the cache under the hashes of weights and settings; the file's metadata is checked each time.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import logging
 import subprocess
@@ -56,7 +57,12 @@ def cached_file(model: ReleasedModel, spec: GraphSpec) -> Path:
     graph += (f"-b{spec.batch}" if spec.batch > 1 else "") + (f"-{spec.precision}" if spec.precision != "fp32" else "")
     if spec.precision in EIGHT_BITS:
         graph += f"-{model.int8.digest[:8]}"  # other ranges make another file
-    return cache_folder() / f"{model.id}-{model.card.weights_sha256[:12]}-{graph}-v{EXPORT_VERSION}.onnx"
+    return cache_folder() / f"{model.id}-{model.card.weights_sha256[:12]}-{network_digest(model)}-{graph}-v{EXPORT_VERSION}.onnx"
+
+
+def network_digest(model: ReleasedModel) -> str:
+    """Of the network's settings: some, as ``steady``, change what is computed and not the weights."""
+    return hashlib.sha256(model.card.network.model_dump_json().encode()).hexdigest()[:8]
 
 
 def expected_metadata(model: ReleasedModel, spec: GraphSpec) -> dict[str, str]:
@@ -66,6 +72,7 @@ def expected_metadata(model: ReleasedModel, spec: GraphSpec) -> dict[str, str]:
         "vidpred.version": str(EXPORT_VERSION),
         "vidpred.model": model.id,
         "vidpred.weights_sha256": model.card.weights_sha256,
+        "vidpred.network": network_digest(model),
         "vidpred.kind": spec.kind,
         "vidpred.steps": str(spec.steps),
         "vidpred.batch": str(spec.batch),

@@ -47,7 +47,7 @@ class FlatTree(HierarchicalResidual):
     def step(
         self, frames: Tensor, flows: Tensor | None, past: Mapping[str, Tensor], steps: Sequence[int]
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        u = self._inputs(frames[:, 1:], None if flows is None else flows[:, 1:])[:, 0]
+        u = self._inputs(frames[:, -1:], None if flows is None else flows[:, -1:])[:, 0]
         kept: dict[str, Tensor] = {}
         states = []
         for level, (bottom_up, laterals) in enumerate(zip(self.bottom_up, self.lateral, strict=True)):
@@ -61,7 +61,7 @@ class FlatTree(HierarchicalResidual):
         jolts = None
         if self.config.sway:
             assert flows is not None
-            newest = jolt(flows[:, 0], flows[:, 1])[:, None]
+            newest = jolt(flows[:, -2], flows[:, -1])[:, None]
             jolts = torch.cat([newest, past["jolts"].flatten(1).unflatten(1, (JOLTS - 1, 2))], dim=1)
             kept["jolts"] = jolts[:, :-1].flatten(1)[:, None, None]
         return self._decode(states, frames, flows, steps, jolts)[0], kept

@@ -106,12 +106,12 @@ class WholeWindow(nn.Module):
 
     def inputs(self, size: tuple[int, int]) -> dict[str, Tensor]:
         """Zero inputs by name, with the shapes and dtypes of the graph."""
-        return self.window(WINDOW, size) | self.noise()
+        return self.window(WINDOW, WINDOW, size) | self.noise()
 
-    def window(self, length: int, size: tuple[int, int]) -> dict[str, Tensor]:
+    def window(self, frames: int, flows: int, size: tuple[int, int]) -> dict[str, Tensor]:
         cameras = [self.spec.batch] if self.spec.batch > 1 else []
-        inputs = {"frames": torch.zeros(*cameras, length, *size, 3, dtype=torch.uint8)}
-        return inputs | ({"flows": torch.zeros(*cameras, length, *size, 2)} if self.config.needs_flows else {})
+        inputs = {"frames": torch.zeros(*cameras, frames, *size, 3, dtype=torch.uint8)}
+        return inputs | ({"flows": torch.zeros(*cameras, flows, *size, 2)} if self.config.needs_flows else {})
 
     def noise(self) -> dict[str, Tensor]:
         shape = (self.spec.samples, self.spec.steps, self.config.noise_channels)
@@ -137,8 +137,8 @@ class Motion(WholeWindow):
 
 
 class Stream(WholeWindow):
-    """frames (2, H, W, 3) uint8 and flows (2, H, W, 2) of the last frame and the new one, past states (N, h, w, c)
-    -> futures (K, H, W, 3) uint8, new states (tree form)."""
+    """frames (2, H, W, 3) uint8, the last one and the new one, the newest flows (2, or with ``steady`` 4, H, W, 2), past
+    states (N, h, w, c) -> futures (K, H, W, 3) uint8, new states (tree form)."""
 
     network: FlatTree
 
@@ -152,7 +152,7 @@ class Stream(WholeWindow):
         """Zero inputs by name, with the shapes and dtypes of the graph."""
         shapes = self.network.state_shapes(size)
         past = {f"past_{name}": torch.zeros(self.spec.batch, *shapes[name]) for name in self.network.state_delays()}
-        return self.window(2, size) | past
+        return self.window(2, self.network.config.flows_decoded, size) | past
 
     def outputs(self) -> list[str]:
         return ["futures", *self.network.state_delays()]

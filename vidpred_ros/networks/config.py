@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_val
 CHANNELS = (64, 128, 256, 512)
 #: Frames that the generator sees; three lateral blocks halve time from 8 to 1.
 WINDOW = 8
+#: Of the newest flows, how many the mean is of that a ``steady`` network falls back on.
+STEADY_FLOWS = 4
 
 
 class HierarchicalConfig(BaseModel):
@@ -24,6 +26,7 @@ class HierarchicalConfig(BaseModel):
     head: Literal["pixels", "warp"] = "pixels"
     motion_prior: Literal["none", "dis"] = "none"  # dis: classical flow of the last frames as input channels
     sway: bool = False  # foretell how the car's body goes on rocking, from how it rocked; needs the motion prior and warp
+    steady: bool = False  # velocities fall back, step by step, on the mean of the newest flows; needs what sway needs
     rollout: Literal["recursive", "direct"] = "recursive"
     max_steps: int = Field(10, ge=1, le=30)  # longest horizon that is offered (direct: that was trained)
 
@@ -32,8 +35,9 @@ class HierarchicalConfig(BaseModel):
         if self.motion_prior == "dis" and self.head == "pixels" and self.rollout == "recursive":
             # a predicted frame has no classical flow, and a pixel head predicts none that could take its place
             raise ValueError("motion_prior 'dis' with rollout 'recursive' needs head 'warp'")
-        if self.sway and (self.motion_prior, self.head, self.rollout) != ("dis", "warp", "direct"):
-            raise ValueError("sway needs motion_prior 'dis', head 'warp' and rollout 'direct'")
+        for name in ("sway", "steady"):
+            if getattr(self, name) and (self.motion_prior, self.head, self.rollout) != ("dis", "warp", "direct"):
+                raise ValueError(f"{name} needs motion_prior 'dis', head 'warp' and rollout 'direct'")
         return self
 
     @property
@@ -48,6 +52,11 @@ class HierarchicalConfig(BaseModel):
     @property
     def needs_flows(self) -> bool:
         return self.motion_prior == "dis"
+
+    @property
+    def flows_decoded(self) -> int:
+        """How many of the newest flows the head looks at."""
+        return STEADY_FLOWS if self.steady else 2
 
     @property
     def streams(self) -> bool:

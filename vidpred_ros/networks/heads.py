@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidpred_ros.networks.warping import extrapolate, warp
+from vidpred_ros.networks.config import STEADY_FLOWS
+from vidpred_ros.networks.warping import follow, warp
 
 #: Channels of the step heads; enough for flow, mask and colours at full size, and cheap.
 HIDDEN = 32
@@ -124,6 +125,10 @@ class Sway(nn.Module):
         return y.unflatten(1, (-1, 2))
 
 
+#: With ``steady``, what is left after a step of how a velocity differs from its mean.
+PERSISTENCE = 0.8
+
+
 class WarpHead(nn.Module):
     """Backward flow, mask and synthesised pixels; untrained it returns the motion prior's forecast unchanged.
 
@@ -135,11 +140,16 @@ class WarpHead(nn.Module):
     it is likely to fail again. Without a motion prior the prior is 0; with one, all of this fades out where nothing
     moves (``motion_gate``), so that a scene that stands still is foretold as it is. With ``sway`` the paths are shifted
     by where the camera is going to turn, and the corrections have no mean.
+
+    The flow of a single pair of frames is noisy, and what was different in the last tenth of a second, a jolt or a wrong match,
+    does not last: with ``steady`` the velocity of step k is vbar + PERSISTENCE**k (v - vbar), vbar the mean of the newest
+    ``STEADY_FLOWS`` flows at the same place. It takes no training: a network that was trained without gains by it.
     """
 
-    def __init__(self, channels: int, gated: bool, sway: int = 0) -> None:
+    def __init__(self, channels: int, gated: bool, sway: int = 0, steady: bool = False) -> None:
         super().__init__()
         self.gated = gated  # a classical flow tells what moves
+        self.steady = steady
         self.sway = Sway(sway) if sway else None  # for this many steps
         self.velocity = nn.Conv2d(channels, 2, 3, padding=1)
         self.trunk = StepTrunk(channels, 3 + 3 + 2 + 2, 2 + 1 + 3)
@@ -151,17 +161,24 @@ class WarpHead(nn.Module):
     def forward(
         self, d: Tensor, frames: Tensor, flows: Tensor | None, steps: Sequence[int], jolts: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """``frames`` and ``flows`` (B, T, ...) end with the newest frame; the last two of each are used."""
+        """``frames`` and ``flows`` (B, T, ...) end with the newest frame; the last two frames are used, and the last two or
+        ``STEADY_FLOWS`` flows."""
         before, last = frames[:, -2], frames[:, -1]
         if flows is None:
             flows = frames.new_zeros(len(frames), 2, 2, *frames.shape[-2:])
         prior_before, prior = flows[:, -2], flows[:, -1]
         evidence = torch.cat([last, last - warp(before, prior_before, mode="bilinear"), (prior - prior_before) / FLOW_UNIT], 1)
         gate = motion_gate(flows[:, -2:]) if self.gated else torch.ones_like(prior[:, :1])
-        paths = extrapolate(gate * (prior + FLOW_UNIT * self._local(self.velocity(d).float())), max(steps))
+        velocity, kept = prior + FLOW_UNIT * self._local(self.velocity(d).float()), self._kept(max(steps))
+        if self.steady:
+            mean = flows[:, -STEADY_FLOWS:].mean(dim=1)
+            paths = follow([gate * (mean + share * (velocity - mean)) for share in kept])
+        else:
+            paths = follow([gate * velocity] * len(kept))
         if self.sway is not None:
             shifts = self.sway(jolts).detach()  # learnt by regression: images would teach it what clips look like
-            paths = [path + gate * shifts[:, i, :, None, None] for i, path in enumerate(paths)]
+            # a shift is one from where the last velocity would lead: it counts as far as that does
+            paths = [path + sum(kept[:k]) / k * gate * shifts[:, k - 1, :, None, None] for k, path in enumerate(paths, start=1)]
         shared = self.trunk.shared(d)
         futures, motions = [], []
         for k in steps:
@@ -172,6 +189,10 @@ class WarpHead(nn.Module):
             futures.append(warp(last, motion) + gate * torch.sigmoid(-mask) * colour)
             motions.append(motion)
         return torch.stack(futures, dim=1), torch.stack(motions, dim=1)
+
+    def _kept(self, steps: int) -> list[float]:
+        """The share of the last velocity in that of each step."""
+        return [PERSISTENCE**k if self.steady else 1.0 for k in range(1, steps + 1)]
 
     def _local(self, flow: Tensor) -> Tensor:
         """With ``sway``, a correction without its mean: what all pixels do is not for convolutions to say.

@@ -121,7 +121,7 @@ class HierarchicalResidual(nn.Module):
             self.top_down.append(TopDown(width if top else 2 * width, width, down, dropout))
         if config.head == "warp":
             sway = config.max_steps if config.sway else 0
-            self.head: nn.Module = WarpHead(channels[0], gated=config.motion_prior == "dis", sway=sway)
+            self.head: nn.Module = WarpHead(channels[0], config.motion_prior == "dis", sway, config.steady)
         else:
             self.head = StepPixelHead(channels[0]) if config.rollout == "direct" else PixelHead(channels[0])
 
@@ -171,10 +171,11 @@ class HierarchicalResidual(nn.Module):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Tree form, direct rollout: take one new frame, predict the frames ``steps``, return what to keep.
 
-        ``frames`` (B, 2, 3, H, W) and ``flows`` (B, 2, 2, H, W) are those of the frame before and of the new one.
+        ``frames`` (B, 2, 3, H, W) are the frame before and the new one, ``flows`` (B, ``config.flows_decoded``, 2, H, W) the
+        newest flows, the new frame's last.
         ``past[name]`` is the tensor that an earlier call returned under ``name``, ``state_delays()[name]`` frames ago.
         """
-        x = self._inputs(frames[:, 1:], None if flows is None else flows[:, 1:]).transpose(1, 2)
+        x = self._inputs(frames[:, -1:], None if flows is None else flows[:, -1:]).transpose(1, 2)
         kept: dict[str, Tensor] = {}
         states = []
         for level, (bottom_up, laterals) in enumerate(zip(self.bottom_up, self.lateral, strict=True)):
@@ -188,7 +189,7 @@ class HierarchicalResidual(nn.Module):
         jolts = None
         if self.config.sway:
             assert flows is not None
-            now = jolt(flows[:, 0], flows[:, 1])[:, None]
+            now = jolt(flows[:, -2], flows[:, -1])[:, None]
             jolts = torch.cat([now, past["jolts"].flatten(1).unflatten(1, (JOLTS - 1, 2))], dim=1)
             kept["jolts"] = jolts[:, :-1].flatten(1)[..., None, None]
         return self._decode(states, frames, flows, steps, jolts)[0], kept

@@ -1,6 +1,8 @@
-"""Backward warping and the extrapolation of a flow field. Flow is in pixels, (x, y) in its two channels."""
+"""Backward warping and the paths along flow fields. Flow is in pixels, (x, y) in its two channels."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -27,13 +29,13 @@ def warp(image: Tensor, flow: Tensor, mode: str = "bicubic") -> Tensor:
     return F.grid_sample(image.float(), where * scale - 1, mode=mode, padding_mode="border", align_corners=True)
 
 
-def extrapolate(velocity: Tensor, steps: int) -> list[Tensor]:
-    """Follow a steady backward flow field (B, 2, H, W) for 1..K steps: K fields of the same shape.
+def follow(velocities: Sequence[Tensor]) -> list[Tensor]:
+    """Follow backward flow fields, (B, 2, H, W) for each step, for 1..K steps: K fields of the same shape.
 
-    P_1 = v and P_{k+1}(p) = P_k(p) + v(p + P_k(p)). A camera that moves steadily past a static scene sees such a field,
-    so following it is closer to the truth than k * v: on expansion k * v overshoots.
+    P_1 = v_1 and P_{k+1}(p) = P_k(p) + v_{k+1}(p + P_k(p)). A camera that moves steadily past a static scene sees the same field
+    at each step, so following it is closer to the truth than k * v: on expansion k * v overshoots.
     """
-    paths = [velocity]
-    for _ in range(steps - 1):
+    paths = [velocities[0]]
+    for velocity in velocities[1:]:
         paths.append(paths[-1] + warp(velocity, paths[-1], mode="bilinear"))
     return paths

@@ -33,7 +33,9 @@ class CameraBatch:
     def __init__(self, model: ReleasedModel, engine: Engine, steps: int, cameras: int) -> None:
         self.engine = engine
         self._length, self._size = model.card.window, model.card.size
-        self._histories = [FlowHistory(self._size, self._length, model.card.network.needs_flows) for _ in range(cameras)]
+        config = model.card.network
+        assert config.kind == "hierarchical"
+        self._histories = [FlowHistory(self._size, self._length, config) for _ in range(cameras)]
         # a flow is too small to keep many processors busy: 21 ms for six in turn on two of them, 20 side by side
         self._pool = ThreadPoolExecutor(cameras, "flow")
         self._stream = engine.stream() if engine.metadata["vidpred.kind"] == "stream" else None
@@ -78,7 +80,8 @@ class CameraBatch:
         """Inputs of one camera: these frames, the last of which has ``age`` newer ones, and their flows."""
         np.stack(frames, out=self._inputs["frames"][camera])
         if "flows" in self._inputs:
-            np.stack(self._histories[camera].newest(len(frames), age), out=self._inputs["flows"][camera])
+            flows = self._inputs["flows"][camera]
+            np.stack(self._histories[camera].newest(len(flows), age), out=flows)
 
     def close(self) -> None:
         self._pool.shutdown()

@@ -19,6 +19,7 @@ from vidpred_ros.engines.choice import EngineLike
 from vidpred_ros.forecast import Forecast, horizons_from_frames
 from vidpred_ros.models import ReleasedModel
 from vidpred_ros.motion import DisFlow, gray
+from vidpred_ros.networks.config import HierarchicalConfig
 from vidpred_ros.predictors.base import check_steps
 from vidpred_ros.predictors.history import Continuity
 from vidpred_ros.window import Window
@@ -32,14 +33,15 @@ class Hierarchical:
     """
 
     def __init__(self, model: ReleasedModel, engine: Engine, steps: int) -> None:
-        card = model.card
+        card, config = model.card, model.card.network
+        assert config.kind == "hierarchical"
         self.model_id, self.size, self.period_s = card.id, card.size, card.period
         self.window_length: int = card.window
         self.steps, self.weights_sha256 = steps, card.weights_sha256
         self.engine = f"{engine.name} {engine.precision}"
         self._engine = engine
         self._stream = engine.stream() if engine.metadata["vidpred.kind"] == "stream" else None
-        self._flows = FlowHistory(self.size, self.window_length, card.network.needs_flows)
+        self._flows = FlowHistory(self.size, self.window_length, config)
 
     def predict(self, window: Window) -> Forecast:
         start = time.perf_counter()
@@ -80,7 +82,7 @@ class Hierarchical:
         """What a stream takes of the frame that has ``age`` newer ones."""
         inputs: Arrays = {"frames": np.stack(frame_pair(window, age))}
         if self._flows.measured:
-            inputs["flows"] = np.stack(self._flows.newest(2, age))
+            inputs["flows"] = np.stack(self._flows.newest(self._flows.decoded, age))
         return inputs
 
     def close(self) -> None:
@@ -105,14 +107,16 @@ def frame_pair(window: Window, age: int) -> tuple[NDArray[np.uint8], NDArray[np.
 class FlowHistory(Continuity):
     """The backward flows of a window's frames, each measured once, and how many of the frames are new.
 
-    With ``measured`` false no flow is wanted, and frames are counted only.
+    Where the network wants no flow (``measured`` is false) frames are counted only. ``decoded``: how many flows one frame of a
+    stream goes with.
     """
 
-    def __init__(self, size: tuple[int, int], length: int, measured: bool) -> None:
-        self.measured = measured
+    def __init__(self, size: tuple[int, int], length: int, config: HierarchicalConfig) -> None:
+        self.measured, self.decoded = config.needs_flows, config.flows_decoded
         self._dis = DisFlow()
         self._zero = np.zeros((*size, 2), np.float32)
-        self._flows: deque[NDArray[np.float32]] = deque([self._zero], maxlen=length + 1)
+        before = [self._zero] * (self.decoded - 1)  # what goes with the window's first frame
+        self._flows: deque[NDArray[np.float32]] = deque(before, maxlen=length + len(before))
         self._gray: NDArray[np.uint8] | None = None
         super().__init__()
 
@@ -124,7 +128,7 @@ class FlowHistory(Continuity):
         before = self._gray
         if fresh == len(window.frames):
             before = None  # nothing joins this window to the last one
-            self._flows.append(self._zero)
+            self._flows.extend([self._zero] * (self.decoded - 1))
         for frame in window.frames[-fresh:]:
             now = gray(frame)
             self._flows.append(self._zero if before is None else self._dis(now, before))
