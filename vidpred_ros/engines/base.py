@@ -49,9 +49,9 @@ class GraphSpec:
 class Engine(Protocol):
     """One network on one runtime. Names, shapes and dtypes are those of the exported file.
 
-    ``frames`` (T x H x W x 3 uint8 RGB; T = 8, or 2 for a stream, 4 flows if it is ``steady``) and, with a motion prior, ``flows`` (T x H x W x 2
-    float32, pixels) go in, together with a streaming network's states; ``futures`` (K x H x W x 3 uint8) and the new states
-    come out. A stochastic network takes ``noise`` (N x K x Z float32, standard normal) and gives
+    ``frames`` (T x H x W x 3 uint8 RGB) and, with a motion prior, ``flows`` (T x H x W x 2 float32, pixels) go in, together with
+    a streaming network's states; T = 8, of a stream 2, or 4 flows if its network is ``steady``. ``futures`` (K x H x W x 3 uint8)
+    and the new states come out. A stochastic network takes ``noise`` (N x K x Z float32, standard normal) and gives
     ``futures`` N x K x H x W x 3. The networks of label maps have ports of their own (``label_graphs.py``); label maps are
     uint8.
     """
