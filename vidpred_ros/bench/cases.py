@@ -30,10 +30,10 @@ class Drive:
     flows: NDArray[np.float32]  # T x H x W x 2; the first one is 0
     grays: NDArray[np.uint8]  # T x H x W
 
-    def inputs(self, count: int, newest: int) -> Arrays:
-        """The ``count`` frames and flows that end with frame number ``newest`` (of an endless repetition)."""
+    def inputs(self, frames: int, flows: int, newest: int) -> Arrays:
+        """So many frames and flows that end with those of frame number ``newest`` (of an endless repetition)."""
         end = WINDOW + newest % (len(self.frames) - WINDOW + 1)
-        return {"frames": self.frames[end - count : end], "flows": self.flows[end - count : end]}
+        return {"frames": self.frames[end - frames : end], "flows": self.flows[end - flows : end]}
 
 
 def drive(size: tuple[int, int], length: int = 2 * WINDOW) -> Drive:
@@ -49,9 +49,10 @@ def drive(size: tuple[int, int], length: int = 2 * WINDOW) -> Drive:
 def engine_run(engine: Engine, graph: str, seen: Drive, batch: int = 1) -> Run:
     """A turn of an engine; with ``batch`` > 1 every camera sees the same."""
     stream = engine.stream() if graph == "stream" else None
+    frames, flows = (engine.inputs[port][-4] if port in engine.inputs else 0 for port in ("frames", "flows"))
 
     def prepare(newest: int) -> Arrays:
-        given = seen.inputs(2 if stream else WINDOW, newest)
+        given = seen.inputs(frames, flows, newest)
         return {
             name: np.stack([array] * batch) if batch > 1 else array for name, array in given.items() if name in engine.inputs
         }
