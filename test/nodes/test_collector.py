@@ -23,7 +23,7 @@ def test_after_the_camera_s_end_a_report_is_still_of_what_went_on(monkeypatch: p
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     node: Any = SimpleNamespace(_reports={}, _hears=True, _settings={"predictor": "predictor"})  # without a graph
-    counters, reporter = Counters(last_frame=now), Reporter("predictor: labels")
+    counters, reporter = Counters(began=now, last_frame=now), Reporter("predictor: labels")
 
     def report(subject: Subject = SUBJECT) -> dict[str, str]:
         status = reporter.report(counters, subject, lambda: "nobody publishes /image")

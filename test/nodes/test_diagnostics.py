@@ -42,7 +42,7 @@ def test_all_is_well() -> None:
 def test_rates_are_those_since_the_last_report(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    reporter, counters = Reporter("predictor: forecast"), Counters()
+    reporter, counters = Reporter("predictor: forecast"), Counters(began=now)
     for _ in range(60):
         counters.count_frame(0)
     for _ in range(20):
@@ -53,14 +53,23 @@ def test_rates_are_those_since_the_last_report(monkeypatch: pytest.MonkeyPatch) 
     now = 103.0
     values = report(counters, reporter=reporter)[2]
     assert (values["rate_in_hz"], values["rate_out_hz"]) == ("0.000", "0.000")
+    now = 103.6
+    counters = Counters(began=now)  # of another activation
+    for _ in range(12):
+        counters.count_frame(0)
+    counters.count_drop("corrupt image", "the image has 3 bytes")
+    now = 104.0
+    _, message, values = report(counters, reporter=reporter)
+    assert values["rate_in_hz"] == "30.000" and message.startswith("1 x corrupt image")
 
 
 @pytest.mark.parametrize(
-    ("state", "advice"), [("unconfigured", "configure and activate it"), ("inactive", "activate it")]
+    ("state", "advice"),
+    [("unconfigured", ": configure and activate it"), ("inactive", ": activate it"), ("finalized", ": end its process and start it")],
 )
 def test_a_node_that_does_nothing_says_what_to_do(state: str, advice: str) -> None:
     level, message, _ = report(Counters(), replace(SUBJECT, state=state))
-    assert level == DiagnosticStatus.WARN and state in message and advice in message
+    assert level == DiagnosticStatus.WARN and f"is {state} and" in message and advice in message
 
 
 def test_a_failed_configure_is_an_error() -> None:

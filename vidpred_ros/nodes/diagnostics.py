@@ -30,6 +30,7 @@ class Counters:
     drops: Counter[str] = field(default_factory=Counter)  # by reason: frames or windows not predicted on
     resets: Counter[str] = field(default_factory=Counter)  # by reason: the window began anew
     fault: str = ""  # the last thing that went wrong, in words
+    began: float = field(default_factory=time.monotonic)
     last_frame: float = field(default_factory=time.monotonic)
     totals_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCY_MEMORY))
     overheads_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_LATENCY_MEMORY))
@@ -78,6 +79,12 @@ FAULTS = (
     "prediction failed",
 )
 BUSY = "predictor busy"
+#: What to do about a node that is not active, by its state.
+_ADVICE = {
+    "unconfigured": "configure and activate it (ros2 lifecycle set)",
+    "inactive": "activate it (ros2 lifecycle set)",
+    "finalized": "end its process and start it again",
+}
 
 
 @dataclass(frozen=True)
@@ -97,25 +104,24 @@ class Subject:
 
 
 class Reporter:
-    """Turns counters into one DiagnosticStatus per call, with rates and new faults since the call before."""
+    """Turns counters into one DiagnosticStatus per call, with rates and new faults since the call before, or since they began."""
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._time = time.monotonic()
-        self._received = 0
-        self._predicted = 0
-        self._drops: Counter[str] = Counter()
+        self._before = Counters()  # as they were at the call before
+        self._time = self._before.began  # of that call
 
     def report(self, counters: Counters, subject: Subject, silence: Callable[[], str]) -> DiagnosticStatus:
         """``silence`` explains what the graph shows about missing frames; it is asked when none came in time."""
         counters = counters.snapshot()
         now = time.monotonic()
-        elapsed = max(1e-3, now - self._time)
-        rate_in = max(0, counters.received - self._received) / elapsed
-        rate_out = max(0, counters.predicted - self._predicted) / elapsed
-        new_drops = counters.drops - self._drops
-        self._time, self._received, self._predicted = now, counters.received, counters.predicted
-        self._drops = counters.drops.copy()
+        same = counters.began == self._before.began  # or the node was activated anew, and they count from 0
+        before, since = (self._before, self._time) if same else (Counters(), counters.began)
+        elapsed = max(1e-3, now - since)
+        rate_in = (counters.received - before.received) / elapsed
+        rate_out = (counters.predicted - before.predicted) / elapsed
+        new_drops = counters.drops - before.drops
+        self._before, self._time = counters, now
 
         level, message = _verdict(counters, subject, silence, rate_in, rate_out, new_drops, now)
         values: dict[str, object] = {
@@ -168,11 +174,7 @@ def _verdict(
     if subject.configure_error:
         return DiagnosticStatus.ERROR, f"configure failed: {subject.configure_error}"
     if subject.state != "active":
-        wanted = "configure and activate" if subject.state == "unconfigured" else "activate"
-        return (
-            DiagnosticStatus.WARN,
-            f"the node is {subject.state} and predicts nothing: {wanted} it (ros2 lifecycle set)",
-        )
+        return DiagnosticStatus.WARN, f"the node is {subject.state} and predicts nothing: {_ADVICE[subject.state]}"
     quiet = now - counters.last_frame
     if quiet > subject.timeout_s:
         return DiagnosticStatus.ERROR, f"no frame for {quiet:.1f} s: {silence()}"
