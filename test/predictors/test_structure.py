@@ -10,7 +10,9 @@ from helpers.models import LABEL_SIZE, SEGMENTER_SIZE, make_model
 
 from vidpred_ros.errors import ConfigError, EngineError, ModelError
 from vidpred_ros.forecast import Forecast
-from vidpred_ros.predictors import foretold_motion, make_predictor, structure
+from vidpred_ros.predictors import foretold_motion, long_future, make_predictor, pixels, structure
+from vidpred_ros.predictors.long_future import LongFuture, make_long_future
+from vidpred_ros.predictors.pixels import PixelRoll, make_pixel_roll
 from vidpred_ros.predictors.structure import Structure, make_structure
 from vidpred_ros.window import Window
 
@@ -24,12 +26,14 @@ def same(a: Forecast, b: Forecast) -> bool:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With names that no other test uses: tiny_dis, tiny_plain, tiny_cnn, tiny_frames, tiny_s2s."""
+    """With names that no other test uses: tiny_dis, tiny_plain, tiny_cnn, tiny_frames, tiny_s2s, tiny_bounded."""
     folder = tmp_path_factory.mktemp("structures")
     make_model(folder, "tiny_dis", "structure")
     make_model(folder, "tiny_plain", "structure", motion_prior="none")
     make_model(folder, "tiny_cnn", "structure", form="cnn")
     make_model(folder, "tiny_s2s", "s2s")
+    make_model(folder, "tiny_bounded", "pixels", edges=True)
+    make_model(folder, "tiny_edges", "edges")
     foretells = str(make_model(folder, "tiny_foretells"))
     make_model(folder, "tiny_frames", "structure", motion_prior="frames", motion_model=foretells)
     return folder
@@ -130,17 +134,17 @@ def test_models_of_the_other_kind_are_refused(models: Path, tiny_model: Path, tm
         make_structure(str(tiny_model), Eyes(), "torch")
     with pytest.raises(ModelError, match="tiny_dis is a structure network and predicts label maps: use it with --structure"):
         make_predictor(str(models / "tiny_dis"), "torch")
-    pixels = make_model(tmp_path, "tiny_pixels", "pixels")
+    generator = make_model(tmp_path, "tiny_pixels", "pixels")
     with pytest.raises(ModelError, match="tiny_pixels is a pixels network and is no predictor"):
-        make_predictor(str(pixels), "torch")
+        make_predictor(str(generator), "torch")
     with pytest.raises(ConfigError, match="1 to 5 steps, not 6"):
         make_structure(str(models / "tiny_dis"), Eyes(), "torch", 6)
     with pytest.raises(ConfigError, match="1 sample or more"):
         make(models, samples=0)
 
 
-@pytest.mark.parametrize("fails", ["encode", "forecast"])
-def test_engines_are_closed_where_the_next_cannot_be_opened(models: Path, monkeypatch: pytest.MonkeyPatch, fails: str) -> None:
+@pytest.mark.parametrize(("kinds", "fails"), [("motion encode forecast", "encode"), ("motion encode forecast", "forecast"), ("motion step", "step"), ("pixels edges", "edges")])
+def test_engines_are_closed_where_the_next_cannot_be_opened(models: Path, monkeypatch: pytest.MonkeyPatch, kinds: str, fails: str) -> None:
     """A GPU's memory is freed by nothing else."""
     opened: list[str] = []
 
@@ -154,19 +158,24 @@ def test_engines_are_closed_where_the_next_cannot_be_opened(models: Path, monkey
         def close(self) -> None:
             opened.remove(self.kind)
 
-    def open_engine(model: object, engine: object, kind: str, steps: int, **settings: int) -> Engine:
+    def open_engine(model: object, engine: object, kind: str, *steps: int, **settings: object) -> Engine:
         if kind == fails:
             raise EngineError("out of memory")
         return Engine(kind)
 
-    for module in (structure, foretold_motion):
+    def make_them() -> Structure | LongFuture | PixelRoll:
+        if "pixels" in kinds:
+            return make_pixel_roll(str(models / "tiny_bounded"), "tensorrt", str(models / "tiny_edges"))
+        return make_long_future(str(models / "tiny_frames"), Eyes(), "tensorrt") if "step" in kinds else make(models, "tiny_frames")
+
+    for module in (structure, foretold_motion, long_future, pixels):
         monkeypatch.setattr(module, "open_engine", open_engine)
     with pytest.raises(EngineError, match="out of memory"):
-        make(models, "tiny_frames")
+        make_them()
     assert not opened
     fails = "none"
-    predictor = make(models, "tiny_frames")
-    assert sorted(opened) == ["encode", "forecast", "motion"]
+    predictor = make_them()
+    assert sorted(opened) == sorted(kinds.split())
     predictor.close()
     predictor.close()
     assert not opened

@@ -8,6 +8,7 @@ same flow again: the car goes on as it went (ours; the paper's form has no motio
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,9 +50,13 @@ class LongFuture:
         self._config, self._random = config, np.random.default_rng(seed)
         self._foretold: ForetoldMotion | None = None
         self.window_length = config.context
-        if config.motion_model is not None:
-            self._foretold = ForetoldMotion(config.motion_model, self.label_size, REACH, engine)
-        self._engine = open_engine(model, engine, "step", 1, samples=self.samples)
+        with ExitStack() as opened:  # where one cannot be opened, the one before it is closed
+            if config.motion_model is not None:
+                self._foretold = ForetoldMotion(config.motion_model, self.label_size, REACH, engine)
+                opened.callback(self._foretold.close)
+            self._engine = open_engine(model, engine, "step", 1, samples=self.samples)
+            opened.callback(self._engine.close)
+            self._opened = opened.pop_all()
         self.engine = f"{self._engine.name} {self._engine.precision}"
         self._history = LabelHistory(segmenter, self.label_size, config.context, config.frames_seen, config.needs_flows)
         self._states: Arrays = {}
@@ -110,9 +115,7 @@ class LongFuture:
 
     def close(self) -> None:
         """Free the engines; the segmenter belongs to whoever made it."""
-        self._engine.close()
-        if self._foretold is not None:
-            self._foretold.close()
+        self._opened.close()
 
     def _run(
         self, last: NDArray, guess: NDArray[np.uint8] | None, flow: NDArray[np.float32] | None, noise: bool

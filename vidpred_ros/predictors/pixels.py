@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,10 +45,16 @@ class PixelRoll:
             sizes = "{}x{}, but {} makes {}x{}".format(*model.card.size, edges.id, *edges.card.size)
             raise ConfigError(f"model {model.id} takes boundaries of {sizes}")
         self.model_id, self.size, self.past = model.id, model.card.size, config.past
-        # in bf16 the place that a pixel is fetched from is off by up to half a pixel, and a roll adds these errors up
-        self._engine = open_engine(model, engine, "pixels", precision="fp32")
+        self._edges: Engine | None = None
+        with ExitStack() as opened:  # where one cannot be opened, the one before it is closed
+            # in bf16 the place that a pixel is fetched from is off by up to half a pixel, and a roll adds these errors up
+            self._engine = open_engine(model, engine, "pixels", precision="fp32")
+            opened.callback(self._engine.close)
+            if edges is not None:
+                self._edges = open_engine(edges, engine, "edges")
+                opened.callback(self._edges.close)
+            self._opened = opened.pop_all()
         self._dis = DisFlow() if config.motion_prior == "dis" else None
-        self._edges: Engine | None = open_engine(edges, engine, "edges") if edges else None
         self.engine = f"{self._engine.name} {self._engine.precision}"
         self._frames: deque[Image] = deque(maxlen=self.past)
         self._labels: deque[Image] = deque(maxlen=self.past)
@@ -98,9 +105,7 @@ class PixelRoll:
 
     def close(self) -> None:
         """Free the engines."""
-        self._engine.close()
-        if self._edges is not None:
-            self._edges.close()
+        self._opened.close()
 
     def _boundary(self, labels: Image) -> NDArray[np.float32]:
         assert self._edges is not None
