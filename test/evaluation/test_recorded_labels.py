@@ -6,12 +6,14 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from helpers.recordings import PERIOD, make_recording
 
 from vidpred_ros.errors import VidpredError
 from vidpred_ros.evaluation.demo import report_demo
+from vidpred_ros.evaluation.label_filmstrip import entropy_map
 from vidpred_ros.evaluation.recorded_labels import recorded_label_trials, recorded_lane
 from vidpred_ros.evaluation.recording import LabelRecording, Recording
 from vidpred_ros.preprocess import crop_and_resize_labels
@@ -132,4 +134,7 @@ def test_the_report_of_a_demo_shows_both_lanes(source: Source, tmp_path: Path) -
     assert results["transport"]["label_forecasts_announced"] == 9
     page = (tmp_path / "report.html").read_text()
     assert "Label maps" in page and "label forecasts received complete" in page
-    assert (tmp_path / "labels.mp4").stat().st_size > 0 and (tmp_path / "labels.png").stat().st_size > 0
+    assert (tmp_path / "labels.mp4").stat().st_size > 0
+    strip = cv2.cvtColor(cv2.imread(str(tmp_path / "labels.png")), cv2.COLOR_BGR2RGB)
+    half_a_nat = entropy_map(np.full((1, 1), 0.5, np.float32))[0, 0]
+    assert (strip == half_a_nat).all(-1).sum() > LABEL_SIZE[0] * LABEL_SIZE[1], "the uncertainty that the node published is shown"
