@@ -105,10 +105,11 @@ class StructureLoss(Strict):
 
 
 class S2SLoss(Strict):
-    """Luc 2017: weights of the l1 and the gradient difference loss, each at both scales."""
+    """Luc 2017, as Mathieu 2016 has them: weights of the lp (the paper: l1) and of the gradient difference loss, at both scales."""
 
     kind: Literal["s2s"]
-    l1: float = Field(1.0, ge=0)
+    lp: float = Field(1.0, ge=0)
+    p: Literal[1, 2] = 1
     gdl: float = Field(1.0, ge=0)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
@@ -12,9 +13,9 @@ SIZE, CONTEXT = (16, 32), 3
 ROAD, SKY, CAR = range(3)
 
 
-def task(futures: int, width: float = 0.06) -> S2STask:
+def task(futures: int, width: float = 0.06, **loss: float) -> S2STask:
     network = {"kind": "s2s", "size": SIZE, "width": width, "context": CONTEXT, "classes": 3}
-    values = {"network": network, "data": {"train": ["x"], "size": SIZE}, "steps": 1, "futures_per_step": futures}
+    values = {"network": network, "data": {"train": ["x"], "size": SIZE}, "steps": 1, "futures_per_step": futures, "loss": loss}
     torch.manual_seed(0)
     made = make_task(Recipe.model_validate(values), torch.device("cpu"))
     assert isinstance(made, S2STask)
@@ -35,10 +36,11 @@ def losses(made: S2STask, labels: Tensor) -> dict[str, Tensor]:
     return made.losses("generator", {"labels": labels}, np.random.default_rng(0), False)
 
 
-def test_both_losses_at_both_scales() -> None:
-    made, labels = task(1), clips(1)
+@pytest.mark.parametrize("p", [1, 2])
+def test_both_losses_at_both_scales(p: int) -> None:
+    made, labels = task(1, p=p), clips(1)
     labels[labels == 255] = ROAD
-    wanted_l1 = wanted_gdl = 0.0
+    wanted_lp = wanted_gdl = 0.0
     scores = made.network.scores(labels)
     with torch.no_grad():
         coarse, fine = made.network.step(scores[:, :CONTEXT])
@@ -46,11 +48,15 @@ def test_both_losses_at_both_scales() -> None:
     small = (true[..., ::2, ::2] + true[..., 1::2, ::2] + true[..., ::2, 1::2] + true[..., 1::2, 1::2]) / 4
     for predicted, wanted in ((coarse, small), (fine, true)):
         a, b = predicted.numpy(), wanted.numpy()
-        wanted_l1 += np.abs(a - b).mean()
+        wanted_lp += (np.abs(a - b) ** p).mean()
         for axis in (-1, -2):
             wanted_gdl += np.abs(np.abs(np.diff(a, axis=axis)) - np.abs(np.diff(b, axis=axis))).mean()
     got = losses(made, labels)
-    assert np.isclose(got["l1"].item(), wanted_l1, rtol=1e-4) and np.isclose(got["gdl"].item(), wanted_gdl, rtol=1e-4)
+    assert np.isclose(got["lp"].item(), wanted_lp, rtol=1e-4) and np.isclose(got["gdl"].item(), wanted_gdl, rtol=1e-4)
+
+
+def test_without_the_gradient_difference_loss() -> None:
+    assert set(losses(task(1, gdl=0.0), clips(1))) == {"lp"}
 
 
 def test_what_is_ignored_teaches_nothing() -> None:
@@ -64,7 +70,7 @@ def test_what_is_ignored_teaches_nothing() -> None:
     far[:, :, :8] = 100  # nonsense where nothing is known
     nonsense = losses(made, other)
     handle.remove()
-    assert torch.allclose(nonsense["l1"], plain["l1"]) and torch.allclose(nonsense["gdl"], plain["gdl"])
+    assert torch.allclose(nonsense["lp"], plain["lp"]) and torch.allclose(nonsense["gdl"], plain["gdl"])
 
 
 def test_autoregressive_training_learns_through_its_own_maps() -> None:
