@@ -74,7 +74,7 @@ def test_a_node_that_does_nothing_says_what_to_do(state: str, advice: str) -> No
 
 def test_a_failed_configure_is_an_error() -> None:
     level, message, _ = report(
-        Counters(), replace(SUBJECT, state="unconfigured", configure_error="no model x")
+        Counters(), replace(SUBJECT, state="unconfigured", error="configure failed: no model x")
     )
     assert level == DiagnosticStatus.ERROR and "no model x" in message
 

@@ -162,6 +162,18 @@ def test_a_bad_parameter_stops_configure_until_it_is_set_right(graph: Graph) -> 
     assert node.stop() == 0
 
 
+def test_a_quality_of_service_that_is_none_stops_activate(graph: Graph) -> None:
+    node = graph.predictor(autostart=False, **{"qos_overrides./image.subscription.reliability": "perfect"})
+    reports = graph.reports()
+    assert graph.change_state(CONFIGURE) and not graph.change_state(ACTIVATE)
+    assert graph.state() == "inactive"
+    graph.until(lambda: reports and level(reports[-1]) == "ERROR", "a report of the error")
+    assert reports[-1].message.startswith("activate failed: cannot subscribe to /image: ") and "perfect" in reports[-1].message
+    assert reports[-1].message in node.output and "Traceback" not in node.output
+    assert graph.change_state(CLEANUP) and graph.state() == "unconfigured"
+    assert node.stop() == 0
+
+
 def test_autostart_ends_with_one_message_when_it_cannot_start(graph: Graph) -> None:
     node = graph.predictor(model="no_such_model")
     assert node.process.wait(40) == 1

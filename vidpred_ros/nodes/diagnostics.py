@@ -99,7 +99,7 @@ class Subject:
     model: str = ""
     engine: str = ""
     timeout_s: float = 0.0
-    configure_error: str = ""
+    error: str = ""  # that made its last transition fail
     every_window: bool = True  # whether one that is skipped for a newer one is a fault
 
 
@@ -171,8 +171,8 @@ def _verdict(
     new_drops: Counter[str],
     now: float,
 ) -> tuple[bytes, str]:
-    if subject.configure_error:
-        return DiagnosticStatus.ERROR, f"configure failed: {subject.configure_error}"
+    if subject.error:
+        return DiagnosticStatus.ERROR, subject.error
     if subject.state != "active":
         return DiagnosticStatus.WARN, f"the node is {subject.state} and predicts nothing: {_ADVICE[subject.state]}"
     quiet = now - counters.last_frame

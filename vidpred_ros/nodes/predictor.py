@@ -58,7 +58,7 @@ class PredictorNode(LifecycleNode):
         self._state = "unconfigured"
         self._declared = Parameters(self, PREDICTOR, settable=lambda: self._state == "unconfigured")
         self._settings: dict[str, Any] = {}
-        self._configure_error = ""
+        self._error = ""  # that made the last transition fail
         self._lanes: dict[str, Lane] = {}
         self._inputs: dict[str, Subscription] = {}
         self.finished: Future[None] = Future()  # a predictor has no end of its own
@@ -75,9 +75,7 @@ class PredictorNode(LifecycleNode):
         if not self.get_parameter("autostart").value:
             return
         if self.trigger_configure() != SUCCESS or self.trigger_activate() != SUCCESS:
-            raise ConfigError(
-                f"the predictor could not start: {self._configure_error or 'see the log above'}"
-            )
+            raise ConfigError(f"the predictor could not start: {self._error or 'see the log above'}")
 
     # --- lifecycle -------------------------------------------------------------------------------------------------
 
@@ -86,15 +84,9 @@ class PredictorNode(LifecycleNode):
             self._settings = self._declared.values()
             with closing(Preparation(self._tell, self.get_logger().info, self.context.ok)) as progress:
                 self._lanes = make_lanes(self, self._settings, progress)
-        except Exception as error:  # noqa: BLE001 - rclpy would swallow it; the user reads it and tries again
-            known = isinstance(error, VidpredError)
-            self._configure_error = str(error) if known else f"{type(error).__name__}: {error}"
-            self.get_logger().error(
-                f"configure failed: {self._configure_error if known else traceback.format_exc()}"
-            )
-            return FAILURE
-        self._configure_error = ""
-        self._state = "inactive"
+        except Exception as error:  # noqa: BLE001 - see _fail
+            return self._fail("configure", error)
+        self._error, self._state = "", "inactive"
         for name, lane in self._lanes.items():
             predictor = lane.predictor
             self.get_logger().info(
@@ -106,14 +98,26 @@ class PredictorNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         result = super().on_activate(state)
         self._newest_sent.clear()
-        for lane in self._lanes.values():
-            lane.start()
-        for topic in {lane.image: None for lane in self._lanes.values()}:
-            self._subscribe(topic, self._image_type(), partial(self._on_image, topic), NEWEST)
-        if isinstance(self._lanes.get("labels"), LabelTopicLane):
-            self._subscribe("labels", Image, self._on_labels, RECENT)
-        self._state = "active"
+        try:
+            for lane in self._lanes.values():
+                lane.start()
+            for topic in {lane.image: None for lane in self._lanes.values()}:
+                self._subscribe(topic, self._image_type(), partial(self._on_image, topic), NEWEST)
+            if isinstance(self._lanes.get("labels"), LabelTopicLane):
+                self._subscribe("labels", Image, self._on_labels, RECENT)
+        except Exception as error:  # noqa: BLE001 - see _fail
+            self._stop()
+            super().on_deactivate(state)
+            return self._fail("activate", error)
+        self._error, self._state = "", "active"
         return result
+
+    def _fail(self, transition: str, error: Exception) -> TransitionCallbackReturn:
+        """Tell of an error, which rclpy would swallow: the user reads it and tries again."""
+        known = isinstance(error, VidpredError)
+        self._error = f"{transition} failed: {error if known else f'{type(error).__name__}: {error}'}"
+        self.get_logger().error(self._error if known else "".join([f"{transition} failed:\n", *traceback.format_exception(error)]))
+        return FAILURE
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._stop()
@@ -123,12 +127,12 @@ class PredictorNode(LifecycleNode):
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         result = super().on_cleanup(state)
         self._unload()
-        self._state = "unconfigured"
+        self._error, self._state = "", "unconfigured"
         return result
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         self.close()
-        self._state = "finalized"
+        self._error, self._state = "", "finalized"
         return super().on_shutdown(state)
 
     def close(self) -> None:
@@ -153,16 +157,20 @@ class PredictorNode(LifecycleNode):
     def _subscribe(
         self, source: str, kind: type, receive: Callable[[Any, Any], None], qos: QoSProfile
     ) -> None:
-        """Subscribe with the QoS, or what a qos_overrides parameter makes of it."""
+        """Subscribe with the QoS, or what a qos_overrides parameter makes of it. Raises ConfigError where that is none."""
         # Humble's rclpy hands over no message info: then the time in transport and missed frames stay unknown
         with_info = hasattr(Subscription, "CallbackType")
-        self._inputs[source] = self.create_subscription(
-            kind,
-            self._topic(source),
-            receive if with_info else lambda message: receive(message, {}),
-            qos,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )
+        topic = self._topic(source)
+        try:
+            self._inputs[source] = self.create_subscription(
+                kind,
+                topic,
+                receive if with_info else lambda message: receive(message, {}),
+                qos,
+                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            )
+        except Exception as error:  # rclpy raises all kinds for a value that is no quality of service
+            raise ConfigError(f"cannot subscribe to {topic}: {error!r}; look at the parameters qos_overrides.{topic}") from error
 
     def _image_type(self) -> type[Image | CompressedImage]:
         return Image if self._settings["image_transport"] == "raw" else CompressedImage
@@ -205,7 +213,7 @@ class PredictorNode(LifecycleNode):
     def _report(self) -> None:
         statuses = [self._status(name, lane) for name, lane in self._lanes.items()]
         if not statuses:  # the first lane's status tells of a node that has none
-            none = Subject(self._state, self._topic("image"), configure_error=self._configure_error)
+            none = Subject(self._state, self._topic("image"), error=self._error)
             statuses = [self._reporter("forecast").report(Counters(), none, str)]
         stamp_ns = self.get_clock().now().nanoseconds
         self._diagnostics.publish(DiagnosticArray(header=header(stamp_ns, ""), status=statuses))
@@ -230,6 +238,7 @@ class PredictorNode(LifecycleNode):
             engine=lane.predictor.engine,
             timeout_s=self._settings["frame_timeout"],
             every_window=not isinstance(lane, LabelLane),  # few computers sample label maps ten times a second
+            error=self._error,
         )
         return self._reporter(name).report(lane.counters, subject, lambda: self._why_silent(lane.source))
 
