@@ -45,6 +45,8 @@ class Data(Strict):
     flip: float = Field(0.5, ge=0, le=1)  # chance of a horizontal flip (Shouno 2020, section 4.2)
     photometric: float = Field(0.0, ge=0, le=0.5)  # jitter of brightness, contrast and gamma
     weights: dict[str, NotNegative] = {}  # of a source's windows, by the first pattern that its name contains; else 1
+    #: foretells motion here in place of network.motion_model, which knows the training drives by heart and would err too little
+    motion_model: str | None = None
     bank: int | None = Field(None, ge=1)  # clips kept on disk and used again with other flips and light; None: new ones
     workers: int = Field(1, ge=0)
 
@@ -99,6 +101,7 @@ class StructureLoss(Strict):
     kind: Literal["structure"]
     beta: float = Field(5e-4, ge=0)
     free: float = Field(0.0, ge=0)  # divergence, in nats at a place, that costs nothing (free bits, Kingma 2016)
+    forecast: float = Field(0.0, ge=0)  # weight of the error of what is made with the prior's mean (hybrid, Sohn 2015)
     closed: bool = False  # True: after the context a map is made from those that the network made, as in a forecast
     moving: float = Field(1.0, gt=0)  # weight of the pixels of classes that move by themselves; the others have 1
     rare: float | None = Field(None, gt=1)  # weights by each class's share of a batch's pixels, as SegmenterLoss has them
@@ -206,6 +209,8 @@ class Recipe(Strict):
             raise ValueError(f"network.size: data.size must be the same, {size}, without data.patch")
         if kind in LABEL_KINDS and self.data.patch:
             raise ValueError("data.patch: label maps are trained on whole; data.crop takes a random part of them")
+        if self.data.motion_model and getattr(self.network, "motion_model", None) is None:
+            raise ValueError("data.motion_model: stands in for network.motion_model, which is not set")
         if kind not in WITH_DISCRIMINATOR and self.adversarial is not None:
             raise ValueError(f"adversarial: a {kind} network has no discriminator")
         if self.loss.kind == "edges" and self.steps and not self.loss.bce:

@@ -43,5 +43,5 @@ def make_clips(sequences: Sequences, recipe: Recipe, length: int) -> Clips:
         count = recipe.context + recipe.futures
         return LabelClips(labelled, data, count, 0, True, True, seed, length, instances=recipe.needs_instances)
     frames = config.kind == "structure" and config.space == "rgb"
-    model = config.motion_model if config.kind == "structure" else None
+    model = (data.motion_model or config.motion_model) if config.kind == "structure" else None
     return LabelClips(labelled, data, recipe.context, recipe.futures, config.needs_flows, frames, seed, length, model)

@@ -30,6 +30,8 @@ class StructureTask:
 
     ``loss.free`` (ours; 0: the paper) is what keeps z in use in short runs: Adam follows the divergence, which is there from
     the first update, however small beta is, and until the predictor has a use for z nothing speaks against it.
+    ``loss.forecast`` (ours after the hybrid objective of Sohn 2015; 0: the paper) adds the error of the forecast itself, from the
+    context alone with the prior's mean: a predictor that has learnt to be told the truth by z is worse without it.
     In space "rgb" the error of a frame is the mean squared one, as in SVG (Denton and Fergus 2018).
     """
 
@@ -44,24 +46,32 @@ class StructureTask:
     def losses(
         self, which: str, batch: dict[str, Tensor], rng: np.random.Generator, adversarial: bool
     ) -> dict[str, Tensor]:
-        rgb = self.network.config.space == "rgb"
-        clip = batch["frames" if rgb else "labels"]
-        taught = self.network.teach(clip, batch.get("moved"), batch.get("flows"), self.loss.closed)
-        count = taught.logits.shape[1]
-        true = clip[:, -count:]
-        if rgb:
-            losses = {"mse": count * lp(taught.logits, true, 2)}
-        else:
-            weights = self.weights
-            if self.loss.rare is not None:
-                shares = rarity_weights(true, self.network.config.classes, self.loss.rare)
-                weights = shares if weights is None else shares * weights
-            losses = {"nll": count * cross_entropy(taught.logits, true, weights)}
+        network = self.network
+        clip = batch["frames" if network.config.space == "rgb" else "labels"]
+        guesses = batch.get("moved"), batch.get("flows")
+        taught = network.teach(clip, *guesses, self.loss.closed)
+        losses = {"mse" if network.config.space == "rgb" else "nll": self.error(taught.logits, clip)}
+        if self.loss.forecast:
+            seen = network.config.context
+            made = network(clip[:, :seen], *guesses, clip.shape[1] - seen)
+            losses["forecast"] = self.loss.forecast * self.error(made, clip)
         if taught.posterior is not None and taught.prior is not None:
             posterior, prior = channels_last(taught.posterior), channels_last(taught.prior)
             each = kl(posterior, prior).mean((0, 2, 3))  # of each map
             losses["kl"] = self.loss.beta * each.clamp(min=self.loss.free).sum()
         return losses
+
+    def error(self, made: Tensor, clip: Tensor) -> Tensor:
+        """Of the clip's last maps or frames, as many as are ``made``, summed over them."""
+        count = made.shape[1]
+        true = clip[:, -count:]
+        if self.network.config.space == "rgb":
+            return count * lp(made, true, 2)
+        weights = self.weights
+        if self.loss.rare is not None:
+            shares = rarity_weights(true, self.network.config.classes, self.loss.rare)
+            weights = shares if weights is None else shares * weights
+        return count * cross_entropy(made, true, weights)
 
 
 def channels_last(gaussian: Gaussian) -> Gaussian:

@@ -79,6 +79,17 @@ def test_a_closed_loop_learns_the_futures_alone() -> None:
     assert losses.keys() == {"nll"} and torch.allclose(losses["nll"], FUTURES * nll, rtol=1e-4)
 
 
+@pytest.mark.parametrize("closed", [False, True])
+def test_the_forecast_itself_may_be_learnt_beside(closed: bool) -> None:
+    made, batch = task({"motion_prior": "dis"}, forecast=0.5, closed=closed), clips(True)
+    for parameter in made.network.decoder.out.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    losses = made.losses("generator", batch, np.random.default_rng(0), False)
+    logits = made.network(batch["labels"][:, :CONTEXT], batch["moved"], batch["flows"], FUTURES)
+    nll = cross_entropy(logits.movedim(2, 1), batch["labels"][:, CONTEXT:].long(), ignore_index=255)
+    assert torch.allclose(losses["forecast"], 0.5 * FUTURES * nll, rtol=1e-4) and losses.keys() == {"nll", "kl", "forecast"}
+
+
 def test_rare_classes_weigh_more() -> None:
     made, batch = task({"form": "lstm"}, closed=True, rare=1.2), clips(False)
     losses = made.losses("generator", batch, np.random.default_rng(0), False)
