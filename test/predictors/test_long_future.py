@@ -29,6 +29,23 @@ def test_its_first_steps_are_a_forecast(tmp_path: Path, settings: dict[str, str]
     assert np.mean([one[0] != other for one, other in zip(long.roll(REACH), expected, strict=True)]) <= 1e-2
 
 
+def test_a_motion_prior_looks_back_beyond_the_window(tmp_path: Path) -> None:
+    """As in a stream of 8 frames, of which the window has 4."""
+    foretells = str(make_model(tmp_path, "tiny_mover"))
+    folder = str(make_model(tmp_path, "tiny_looks_back", "structure", motion_prior="frames", motion_model=foretells))
+    stream, long = make_structure(folder, Eyes(), "torch", REACH, samples=1), make_long_future(folder, Eyes(), "torch")
+    seen = windows(5)
+    expected = [stream.predict(window) for window in seen][-1].samples[0]
+    long._random = Zero()
+    long.start(seen[-1], seen[-1 - long.memory : -1])
+    rolled = np.stack([one[0] for one in long.roll(REACH)])
+    assert long.memory == 4 and (rolled != expected).mean() <= 1e-2
+    short = make_long_future(folder, Eyes(), "torch")
+    short._random = Zero()
+    short.start(seen[-1])
+    assert not np.array_equal(rolled, np.stack([one[0] for one in short.roll(REACH)]))
+
+
 class Zero:
     def standard_normal(self, shape: tuple[int, ...], dtype: type) -> np.ndarray:
         return np.zeros(shape, dtype)

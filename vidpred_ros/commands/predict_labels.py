@@ -89,11 +89,11 @@ def write_long_future(
     ``watch`` is wrapped around the source's frames, ``track`` around the steps. Returns the names of the files. Raises
     VidpredError, before anything is written, where there is no such window.
     """
-    window, true_shots = _look(source, future, pixels, at_s, watch)
+    (*before, window), true_shots = _look(source, future, pixels, at_s, watch)
     titles = [f"sample {n + 1}" for n in range(future.samples)]
     made: list[list[NDArray[np.float32]]] = [[] for _ in titles]
     with ExitStack() as stack:
-        future.start(window)
+        future.start(window, before)
         (out / "labels").mkdir(parents=True)
         index = stack.enter_context(closing(_Index(out)))
         labels_video = SideBySide(out / "labels.mp4", titles, future.period_s, legend=True)
@@ -177,9 +177,11 @@ class _Frames:
 
 def _look(
     source: Source, future: LongFuture, pixels: Pixels | None, at_s: float | None, watch: Watch
-) -> tuple[Window, NDArray[np.float32] | None]:
-    """The window to go on from, and the features of the source's own shots where they are wanted and there are any."""
-    chosen: Window | None = None
+) -> tuple[list[Window], NDArray[np.float32] | None]:
+    """The window to go on from, after those that its motion prior looks back on, and the features of the source's own shots
+    where they are wanted and there are any."""
+    chosen: list[Window] = []
+    recent: deque[Window] = deque(maxlen=1 + future.memory)
     start: int | None = None
 
     def newest() -> Iterable[Image]:
@@ -187,8 +189,9 @@ def _look(
         size = pixels.rolls[0].size if pixels else None
         for window in windows(source, future, future.window_length, watch):  # type: ignore[arg-type]
             start = window.stamps_ns[0] if start is None else start
-            if at_s is None or chosen is None or chosen.stamps_ns[-1] < start + at_s * 1e9:
-                chosen = window
+            recent.append(window)
+            if at_s is None or not chosen or chosen[-1].stamps_ns[-1] < start + at_s * 1e9:
+                chosen = [*recent]
             if size:
                 yield crop_and_resize(window.frames[-1], size)
 
@@ -201,10 +204,10 @@ def _look(
             shots = None  # a source shorter than a shot: said by who asked, who sees no fvd.csv
     else:
         deque(newest(), maxlen=0)
-    if chosen is None or start is None:
+    if not chosen or start is None:
         raise no_window(source, future, future.window_length)
-    if at_s is not None and chosen.stamps_ns[-1] < start + at_s * 1e9:
-        last = (chosen.stamps_ns[-1] - start) / 1e9
+    if at_s is not None and chosen[-1].stamps_ns[-1] < start + at_s * 1e9:
+        last = (chosen[-1].stamps_ns[-1] - start) / 1e9
         raise ConfigError(f"{source.name}: no window ends {at_s:g} s after its first frame or later; the last one ends at {last:g} s")
     return chosen, shots if shots is not None and len(shots) > 1 else None
 

@@ -7,7 +7,7 @@ same flow again: the car goes on as it went (ours; the paper's form has no motio
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 
 import numpy as np
@@ -50,6 +50,7 @@ class LongFuture:
         self._config, self._random = config, np.random.default_rng(seed)
         self._foretold: ForetoldMotion | None = None
         self.window_length = config.context
+        self.memory = config.frames_seen - config.context  # windows before the one of a start that a motion prior looks back on
         with ExitStack() as opened:  # where one cannot be opened, the one before it is closed
             if config.motion_model is not None:
                 self._foretold = ForetoldMotion(config.motion_model, self.label_size, REACH, engine)
@@ -76,9 +77,14 @@ class LongFuture:
         """The label maps of the window that it began with, the oldest first."""
         return [one.labels for one in self._history.context]
 
-    def start(self, window: Window) -> None:
-        """Forget what was, and hear the context of a window."""
-        self._history.update(window, None)
+    def start(self, window: Window, before: Iterable[Window] = ()) -> None:
+        """Forget what was, and hear the context of a window.
+
+        ``before``: the ``memory`` windows before it, each a frame later than the last, as a stream has them; without them the
+        motion prior takes what is older than the window to have stood still.
+        """
+        for one in (*before, window):
+            self._history.update(one, None)
         *past, newest = self._history.context
         self._states = {n: np.zeros(s, np.float32) for n, s in self._engine.inputs.items() if n.startswith("state_")}
         for one in past:  # with the prior's mean, as a forecast hears them
