@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from helpers.models import SIZE, make_model
 
-from vidpred_ros.engines import choice
+from vidpred_ros import engines
+from vidpred_ros.engines import Engine, GraphSpec
 from vidpred_ros.engines.choice import EngineChoice
-from vidpred_ros.errors import ConfigError, ModelError
+from vidpred_ros.errors import ConfigError, EngineError, ModelError
 from vidpred_ros.forecast import Forecast
+from vidpred_ros.models import ReleasedModel
 from vidpred_ros.predictors import Hierarchical, cameras, make_predictor
 from vidpred_ros.predictors.base import Follower
 from vidpred_ros.predictors.cameras import CameraSeat, make_predictors
@@ -42,8 +44,8 @@ def alone(model: Path, windows: Sequence[Window], stream: bool | None = None) ->
 
 def test_cameras_in_turn_share_one_engine(tiny_model: Path) -> None:
     predictors = make_predictors(str(tiny_model), "torch", 2, 3)
-    engines = {id(predictor._engine) for predictor in predictors if isinstance(predictor, Hierarchical)}
-    assert len(engines) == 1 and len(set(predictors)) == 3
+    opened = {id(predictor._engine) for predictor in predictors if isinstance(predictor, Hierarchical)}
+    assert len(opened) == 1 and len(set(predictors)) == 3
     drives = [growing(seed, 12) for seed in range(3)]
     wanted = [alone(tiny_model, drive) for drive in drives]
     random = np.random.default_rng(0)
@@ -119,21 +121,27 @@ def test_an_unknown_model_is_told_the_names_of_those_of_frames() -> None:
     assert "segmenter_lite0" not in str(error.value)
 
 
-@pytest.mark.parametrize(("best", "gpu", "batched"), [("tensorrt", True, True), ("torch", True, True), ("torch", False, False), ("openvino", True, False)])
+@pytest.mark.parametrize(("engine", "gpu", "batched"), [("tensorrt", True, True), ("torch", True, True), ("torch", False, False), ("openvino", True, False)])
 def test_cameras_are_a_batch_where_the_engine_runs_on_a_gpu(
-    best: str, gpu: bool, batched: bool, monkeypatch: pytest.MonkeyPatch
+    engine: str, gpu: bool, batched: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cameras, "candidates", lambda precision: [best])
     monkeypatch.setattr(cameras, "torch_on_gpu", lambda: gpu)
-    assert cameras._on_gpu(None) is batched
-    assert cameras._on_gpu(EngineChoice(best, "fp16")) is batched
-    assert not cameras._on_gpu("onnxruntime")
+    assert cameras._on_gpu(engine) is batched
 
 
-def test_cameras_take_turns_where_only_a_cpu_has_the_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The best engine, torch on a GPU, has no int8."""
-    monkeypatch.setattr(choice, "obstacles", lambda: {"torch": "", "openvino": ""})
-    for module in (choice, cameras):
-        monkeypatch.setattr(module, "torch_on_gpu", lambda: True)
-    assert cameras._on_gpu(None)
-    assert not cameras._on_gpu(EngineChoice(None, "int8"))
+def test_cameras_take_turns_on_the_cpu_that_takes_a_gpu_s_place(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, int] = {}
+    really = engines._open
+
+    def open_one(model: ReleasedModel, name: str, spec: GraphSpec, choice: EngineChoice) -> Engine:
+        asked[name] = spec.batch
+        if name == "tensorrt":
+            raise EngineError("out of memory")
+        return really(model, name, spec, choice)
+
+    monkeypatch.setattr(engines, "candidates", lambda precision: ["tensorrt", "torch"])
+    monkeypatch.setattr(engines, "_open", open_one)
+    predictors = make_predictors(str(tiny_model), None, 2, 3)
+    assert asked == {"tensorrt": 3, "torch": 1}
+    assert all(isinstance(predictor, Hierarchical) for predictor in predictors) and len(set(predictors)) == 3
+    predictors[0].close()

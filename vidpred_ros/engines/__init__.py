@@ -11,6 +11,7 @@ import importlib.util
 import logging
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -134,7 +135,7 @@ def open_engine(
     steps: int = 1,
     precision: str | None = None,
     samples: int = 1,
-    batch: int = 1,
+    batch: int | Callable[[str], int] = 1,
     progress: Progress | None = None,
 ) -> Engine:
     """The engine of that name for one graph of a model; None: the best that works here, the others being passed over with a
@@ -142,14 +143,15 @@ def open_engine(
 
     ``precision``: one of ``choice.PRECISIONS``; None takes fp16 on TensorRT and on torch with a GPU, bf16 on OpenVINO where the
     processor has it, else fp32. ``samples``: how many futures a stochastic network draws at a time; ``batch``: how many
-    cameras a hierarchical one sees at a time. ``progress`` is told of what takes long. Raises EngineError, and ModelError for
-    a graph that the model does not have.
+    cameras a hierarchical one sees at a time, or how many on the engine of a name. ``progress`` is told of what takes long.
+    Raises EngineError, and ModelError for a graph that the model does not have.
     """
-    choice, spec = as_choice(name, precision, progress), GraphSpec(kind, steps, samples, batch)
+    choice = as_choice(name, precision, progress)
 
     def open_one(engine: str) -> Engine:
         check_precision(engine, choice.precision)
-        return _open(model, engine, spec, choice)
+        at_once = batch if isinstance(batch, int) else batch(engine)
+        return _open(model, engine, GraphSpec(kind, steps, samples, at_once), choice)
 
     if choice.name is not None:
         engine = open_one(choose(choice.name))

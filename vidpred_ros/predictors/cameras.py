@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidpred_ros.engines.base import Arrays, Engine
-from vidpred_ros.engines.choice import GPU_ENGINES, EngineLike, as_choice, candidates, torch_on_gpu
+from vidpred_ros.engines.choice import GPU_ENGINES, EngineLike, torch_on_gpu
 from vidpred_ros.forecast import Forecast, horizons_from_frames
 from vidpred_ros.models import ReleasedModel
 from vidpred_ros.predictors import BASELINES, find_frame_model, make_predictor
@@ -120,15 +120,13 @@ def make_predictors(model: str, engine: EngineLike, steps: int, cameras: int) ->
     released = None if model in BASELINES else find_frame_model(model)
     if released is None or released.card.network.kind != "hierarchical":
         return [make_predictor(released or model, engine, steps)] * cameras  # it remembers nothing, so one serves all
-    batch = cameras if cameras > 1 and _on_gpu(engine) else 1
-    opened = open_hierarchical(released, engine, steps, released.card.network.streams, batch)
-    if batch > 1:
+    # asked for each engine that is tried: a CPU's may take the place of a GPU's that fails
+    opened = open_hierarchical(released, engine, steps, released.card.network.streams, lambda name: cameras if _on_gpu(name) else 1)
+    if opened.metadata["vidpred.batch"] != "1":
         return list(CameraBatch(released, opened, steps, cameras).seats)
     return [Hierarchical(released, opened, steps) for _ in range(cameras)]
 
 
-def _on_gpu(engine: EngineLike) -> bool:
-    """Whether the engine that is asked for, or for None the one that is tried first, runs on a GPU."""
-    choice = as_choice(engine)
-    name = choice.name or candidates(choice.precision)[0]
-    return name in GPU_ENGINES or (name == "torch" and torch_on_gpu())
+def _on_gpu(engine: str) -> bool:
+    """Whether the engine of that name runs on a GPU here."""
+    return engine in GPU_ENGINES or (engine == "torch" and torch_on_gpu())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,8 +90,10 @@ class Hierarchical:
         self._engine.close()
 
 
-def open_hierarchical(model: ReleasedModel, engine: EngineLike, steps: int, stream: bool, batch: int = 1) -> Engine:
-    """The engine that ``Hierarchical`` wants, or with ``batch`` above 1 ``CameraBatch``.
+def open_hierarchical(
+    model: ReleasedModel, engine: EngineLike, steps: int, stream: bool, batch: int | Callable[[str], int] = 1
+) -> Engine:
+    """The engine that ``Hierarchical`` wants, or with ``batch`` (as ``open_engine`` has it) above 1 ``CameraBatch``.
 
     Raises EngineError, and ConfigError for steps out of range.
     """
