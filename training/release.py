@@ -28,7 +28,7 @@ NORMALISATION = {
 
 
 def release(path: Path, out: Path, licence: str) -> ModelCard:
-    """Write the model folder ``out`` from a checkpoint; scores that its model.yaml held are kept only if the weights are.
+    """Write the model folder ``out`` from a checkpoint; scores that its model.yaml held are kept only if weights and settings are.
 
     float16 halves the files; batch norm statistics stay within its range because inputs are scaled to about 1. Raises
     ConfigError for a folder's name that cannot be a model's, ModelError for what is no checkpoint or does not fit float16.
@@ -55,8 +55,8 @@ def release(path: Path, out: Path, licence: str) -> ModelCard:
     (out / WEIGHTS).chmod(0o644)  # safetensors writes for the owner only
     digest = hashlib.sha256((out / WEIGHTS).read_bytes()).hexdigest()
     scores = []
-    if (out / CARD).is_file() and (old := read_card(out)).weights_sha256 == digest:
-        scores = old.scores
+    if (out / CARD).is_file() and ((old := read_card(out)).weights_sha256, old.network) == (digest, recipe.network):
+        scores = old.scores  # some settings change what is computed and not the weights
     card = ModelCard(
         id=out.name,
         network=recipe.network,

@@ -97,6 +97,11 @@ def test_scores_go_into_the_card_and_its_authors_words_stay(vidpred, tmp_path: P
     assert "this model / best of 20 / copy last." in text and "Best of N is chosen with the truth" in text
     assert "| `drive_7` | +0.1 s | 12 | 0.612 / 0.700 / 0.612 | 20.5 / 21.0 / 20.5 | n/a / 0.050 / n/a |" in text
     assert read_card(out).scores[0]["ssim"] == 0.6123 and read_card(out).scores[0]["lpips"] is None
+    for steps, kept in ((None, 1), (4, 0)):
+        settings = {} if steps is None else {"max_steps": steps}
+        again = make_checkpoint(tmp_path / "again.pt", "stochastic", **settings)
+        code, said = vidpred("export", again, "-o", out, "--licence", "ours")
+        assert code == 0 and len(read_card(out).scores) == kept, "of the same weights, and of other settings"
 
     by_hand = "# mine\n\nAll my own words.\n"
     readme.write_text(by_hand)
