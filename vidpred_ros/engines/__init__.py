@@ -92,8 +92,8 @@ def exported_file(model: ReleasedModel, spec: GraphSpec, progress: Progress | No
     if importlib.util.find_spec("torch") is None:
         raise EngineError(
             f"{path} is not there and torch, which makes it, is not installed: run `python -m vidpred_ros.engines.export {model.id} "
-            f"{' '.join(options)} --out {path.name}` where torch is (`vidpred build {model.id} --export` makes all that an engine "
-            "needs), and copy the file here"
+            f"{' '.join(options)} --out {path.name}` where torch is (`vidpred build --help` tells how "
+            "to make all that a node opens), and copy the file here"
         )
     what = f"exporting {model.id} ({spec.kind}, K={spec.steps}, {spec.precision})"
     if progress is not None:
@@ -196,6 +196,6 @@ def _open(model: ReleasedModel, name: str, spec: GraphSpec, choice: EngineChoice
         engine.close()
         raise EngineError(
             f"its engine is too far from float32: {engine.metadata[REFUSED]}; take another precision, or build and check it again "
-            f"(vidpred build {model.id} --engine {name} --kind {spec.kind})"
+            f"(vidpred build {model.id} --engine {name} --kind {spec.kind}, with the node's --steps, --samples and --batch)"
         )
     return engine
