@@ -74,8 +74,8 @@ def test_the_recording_of_a_structure_lane(tmp_path: Path, drive: str) -> None:
 def test_a_node_that_cannot_start_is_an_error_with_its_last_words(tmp_path: Path, drive: str) -> None:
     (tmp_path / "recording").mkdir()
     (tmp_path / "recording" / "camera.npz").write_text("of an earlier run")
-    with pytest.raises(VidpredError, match="the predictor node ended with exit code 1(.|\n)*no_such_model"):
-        run_demo_graph(drive, "no_such_model", None, 2, 5.0, tmp_path)
+    with pytest.raises(VidpredError, match="the predictor node ended with exit code 1(.|\n)*no_such_engine"):
+        run_demo_graph(drive, "copy_last", "no_such_engine", 2, 5.0, tmp_path)
     assert (tmp_path / "recording" / "camera.npz").read_text() == "of an earlier run"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["drive", "log", "recording"]
 

@@ -3,7 +3,7 @@
 It subscribes reliably with deep queues, unlike a predictor, because a score needs every frame. Parameters are in
 parameters.COLLECTOR, the format of what it writes at the end is in recording.py.
 
-Subscribes   image (sensor_msgs/Image), with record_images
+Subscribes   image (sensor_msgs/Image), with size
              ~/future/step_<k>/image and ~/future/info of the predictor, remapped as future/...
              with structure, its label maps too: see collected_labels.py
              with cameras, <name>/future/... of each in their place, of which only the infos are kept
@@ -33,6 +33,7 @@ from vidpred_ros.nodes.collected_labels import CollectedLabels, latency_summary
 from vidpred_ros.nodes.messages import read_values, stamp_to_ns
 from vidpred_ros.nodes.parameters import COLLECTOR, Parameters
 from vidpred_ros.nodes.process import run_node
+from vidpred_ros.nodes.replay import parse_size
 
 #: Deep enough for some seconds of frames while this process is busy.
 _QOS = QoSProfile(depth=100)
@@ -47,8 +48,7 @@ class CollectorNode(Node):
         super().__init__("collector", automatically_declare_parameters_from_overrides=True)
         self._declared = Parameters(self, COLLECTOR)
         self.finished: Future[None] = Future()
-        self._size: tuple[int, int] | None = None  # of the futures; unknown until the first one
-        self._waiting: list[Image] = []  # camera images that came before the size was known
+        self._size: tuple[int, int] | None = None  # (height, width) of the futures; None: no image is kept
         self._camera: dict[int, NDArray[np.uint8]] = {}
         self._futures: dict[tuple[int, int], NDArray[np.uint8]] = {}  # by step and stamp
         self._infos: list[dict[str, str]] = []
@@ -64,7 +64,8 @@ class CollectorNode(Node):
         self._settings = self._declared.values()
         if not self._settings["out"]:
             raise ConfigError("parameter out of the collector must name a folder")
-        if self._settings["record_images"]:
+        self._size = parse_size(self._settings["size"])
+        if self._size is not None:
             self.create_subscription(Image, "image", self._on_camera, _QOS)
         for name in self._settings["cameras"] or [""]:
             self._infos_of[name] = [] if name else self._infos
@@ -84,9 +85,7 @@ class CollectorNode(Node):
             self._recording().save(Path(self._settings["out"]))
 
     def _on_camera(self, image: Image) -> None:
-        if self._size is None:
-            self._waiting.append(image)
-            return
+        assert self._size is not None, "or nothing is subscribed to"
         try:
             frame = camera_frame(
                 image.height,
@@ -104,13 +103,8 @@ class CollectorNode(Node):
 
     def _on_future(self, step: int) -> Any:
         def keep(image: Image) -> None:
-            if self._size is None:
-                self._size = (image.height, image.width)
-                for early in self._waiting:
-                    self._on_camera(early)
-                self._waiting.clear()
             self._frame_id = image.header.frame_id
-            if self._settings["record_images"]:
+            if self._size is not None:
                 shape = (image.height, image.width, image.encoding, image.is_bigendian, image.step)
                 self._futures[step, stamp_to_ns(image.header.stamp)] = to_rgb(*shape, image.data)
 

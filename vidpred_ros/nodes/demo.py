@@ -15,6 +15,7 @@ from typing import Any
 from vidpred_ros.errors import VidpredError
 from vidpred_ros.evaluation.recording import Recording, label_topics, load_recording, with_loss
 from vidpred_ros.nodes.graph import Child, Graph
+from vidpred_ros.predictors import BASELINES, find_frame_model, make_predictor
 
 #: Called with the seconds of camera time so far and the seconds in all; 0 while the nodes start.
 Progress = Callable[[float, float], None]
@@ -42,11 +43,12 @@ def run_demo_graph(
 
     The recording is also in ``out``/recording, once it is whole, and the nodes' output in ``out``/log. ``summary["camera"]`` compares the
     stamps that the camera sent with those received, so a lost frame shows. ``structure``: with a structure lane, with these
-    parameters of the predictor. Raises VidpredError (with the last lines of its
-    log) when a node cannot start or dies, or when no forecast arrived.
+    parameters of the predictor. Raises VidpredError for an unknown model, when a node cannot start or dies (with the last lines of
+    its log), or when no forecast arrived.
     """
     camera = {"source": source, "topic": topic or "", "duration": float(seconds), "loop": False}
-    recording = record_run(camera, model, engine, steps, seconds, out, progress, True, structure)
+    size = make_predictor(model).size if model in BASELINES else find_frame_model(model).card.size
+    recording = record_run(camera, model, engine, steps, seconds, out, progress, size, structure)
     if not len(recording.source_stamps_ns):
         report = recording.summary["diagnostics"].get("message", "it sent no diagnostics")
         raise VidpredError(f"no forecast arrived in {seconds:g} s; the predictor says: {report}")
@@ -61,12 +63,13 @@ def record_run(
     seconds: float,
     out: Path,
     progress: Progress,
-    record_images: bool,
+    size: tuple[int, int] | None,
     structure: Mapping[str, object] | None = None,
     cameras: Sequence[str] = (),
 ) -> Recording:
     """Run the graph until the camera (with these parameters) ends. Progress and errors are run_demo_graph's.
 
+    ``size``: (height, width) of the futures, where images are recorded; None: they are not.
     The summary gets sent_stamps_ns, and what the predictor's process used: resident_mb {now, peak}, cpu_percent of a core.
     With ``cameras``, names, there are that many alike; then the summary has them under "cameras", each with sent_stamps_ns.
     """
@@ -83,7 +86,7 @@ def record_run(
             collector = {
                 "out": str(folder),
                 "steps": steps,
-                "record_images": record_images,
+                "size": f"{size[1]}x{size[0]}" if size else "",
                 "structure": structure is not None,
                 "predictor": f"{namespace.lstrip('/')}/predictor",
                 **several,
@@ -96,7 +99,7 @@ def record_run(
                 images,
             )
             graph.wait_for_line(listener, _HEARS, _START_S)
-            wait_for = 2 if record_images else 1
+            wait_for = 2 if size else 1
             senders = [
                 graph.start("camera", {**camera, "wait_for_subscribers": wait_for, "sent_file": str(sent_file)}, {}, name)
                 for name, sent_file in sent_files.items()

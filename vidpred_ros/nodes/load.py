@@ -39,9 +39,7 @@ def record_load(
     }
     with tempfile.TemporaryDirectory(prefix="vidpred_load_") as folder:
         names = [f"camera_{number}" for number in range(1, cameras + 1)] if cameras > 1 else []
-        return record_run(
-            camera, model, engine, steps, seconds, Path(folder), progress, record_images=False, cameras=names
-        )
+        return record_run(camera, model, engine, steps, seconds, Path(folder), progress, size=None, cameras=names)
 
 
 def load_figures(recording: Recording, size: tuple[int, int], rate: float) -> dict[str, Any]:

@@ -113,9 +113,7 @@ CAMERA = (
 COLLECTOR = (
     Spec("out", "", "Folder for the recording."),
     Spec("steps", 5, "Number of future frames of the predictor.", low=1, high=20),
-    Spec(
-        "record_images", True, "Record camera and future images; false counts futures and keeps infos only."
-    ),
+    Spec("size", "", "WIDTHxHEIGHT of the futures: they are recorded, and camera images at that size; empty: infos only."),
     Spec("structure", False, "Record label maps too."),
     Spec("predictor", "predictor", "Name of the predictor's node in /diagnostics."),
     Spec("cameras", (), "Names of the predictor's cameras: their infos are recorded."),
