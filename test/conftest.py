@@ -65,6 +65,26 @@ def exports_here() -> Iterator[pytest.MonkeyPatch | None]:
         yield patch
 
 
+@pytest.fixture(scope="session", autouse=True)
+def streets_stay() -> Iterator[None]:
+    """Of a short synthetic drive most of the time goes into painting its street: the last few are kept."""
+    from vidpred_ros.sources import synthetic
+    from vidpred_ros.sources.synthetic_world import Course, World
+
+    painted: dict[tuple[int, float], World] = {}
+
+    def street(course: Course) -> World:
+        key = course.seed, course.length
+        painted[key] = painted.pop(key, None) or World(course)
+        if len(painted) > 4:
+            del painted[next(iter(painted))]
+        return painted[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synthetic, "World", street)
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder of a small random network of the released kind; every test shares its exports."""
