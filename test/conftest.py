@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,17 +49,24 @@ def vidpred_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def exports_here() -> Iterator[pytest.MonkeyPatch | None]:
-    """Exports are made by the process that tests: another one takes seconds to import torch. test_engines.py has that too."""
+def exports_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pytest.MonkeyPatch | None]:
+    """Exports are made by the process that tests: another one takes seconds to import torch. test_engines.py has that too. One
+    that a worker of pytest-xdist has made serves the other as well: a name says all of what is in a file."""
     if WITHOUT_TORCH:
         yield None
         return
     from vidpred_ros import engines
 
+    temporary = tmp_path_factory.getbasetemp()
+    made = (temporary.parent if "PYTEST_XDIST_WORKER" in os.environ else temporary) / "exports"
+
     def here(model: ReleasedModel, spec: engines.GraphSpec, options: list[str], path: Path) -> None:
         from vidpred_ros.engines.export import export
 
-        export(model, spec, path)
+        if not (made / path.name).is_file():
+            export(model, spec, made / path.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(made / path.name, path)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engines, "export_apart", here)

@@ -11,7 +11,7 @@ from vidpred_ros.errors import ModelError
 
 def test_every_engine_is_measured_whole_and_streamed(tiny_model):
     seen = []
-    results = engines.measure_engines(str(tiny_model), 1, 5, lambda done, total: seen.append((done, total)))
+    results = engines.measure_engines(str(tiny_model), 2, 5, lambda done, total: seen.append((done, total)))
     cases = {(case["engine"], case["mode"]): case for case in results["cases"]}
     assert set(cases) == {(engine, mode) for engine in installed_engines() for mode in ("whole", "streamed")}
     assert results["left_out"] == {}

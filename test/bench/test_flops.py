@@ -93,7 +93,7 @@ def test_open_shapes_are_refused(tmp_path):
 @pytest.mark.parametrize(("form", "spec"), [("paper", GraphSpec("whole", steps=2)), ("tree", GraphSpec("stream"))])
 def test_a_network_against_torchs_counter(tmp_path, tiny_model, form, spec):
     paper = {"head": "pixels", "motion_prior": "none", "sway": False, "steady": False, "rollout": "recursive"}
-    model = find_model(str(tiny_model if form == "tree" else make_model(tmp_path, "tiny_paper", form=form, **paper)))
+    model = find_model(str(tiny_model if form == "tree" else make_model(tmp_path, "paper", form=form, **paper)))
     graph = make_graph(model, spec)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         graph(*graph.inputs(SIZE).values())

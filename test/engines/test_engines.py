@@ -50,11 +50,12 @@ def assert_same_pictures(got: np.ndarray, expected: torch.Tensor) -> None:
     assert apart.max() <= 1 and apart.mean() < 0.01
 
 
-def test_a_process_of_its_own_exports(model: ReleasedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = exported_file(model, GraphSpec("stream", 2))
+def test_a_process_of_its_own_exports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, spec = ReleasedModel(make_model(tmp_path, "edges", "edges")), GraphSpec("edges")
+    here = exported_file(model, spec)
     monkeypatch.setattr(engines, "export_apart", export_apart)
     monkeypatch.setenv("VIDPRED_CACHE", str(tmp_path))
-    apart = exported_file(model, GraphSpec("stream", 2))
+    apart = exported_file(model, spec)
     assert apart != here and apart.is_file()
     assert open_file("onnxruntime", apart).metadata == open_file("onnxruntime", here).metadata
 
@@ -149,10 +150,10 @@ def test_the_exported_graph_has_no_batch_norm(model: ReleasedModel) -> None:
     assert "BatchNormalization" not in {node.op_type for node in graph.node}
 
 
-def test_an_export_that_differs_is_refused(
-    model: ReleasedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_export_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import vidpred_ros.engines.export as module
+
+    model = ReleasedModel(make_model(tmp_path, "pixels", "pixels"))
 
     def spoiled(path: str, *args: object, **kwargs: object) -> onnx.ModelProto:
         proto = onnx.ModelProto.FromString(Path(path).read_bytes())
@@ -164,8 +165,8 @@ def test_an_export_that_differs_is_refused(
 
     monkeypatch.setattr(module.onnx, "load", spoiled)
     with pytest.raises(EngineError, match="differs from torch"):
-        export(model, GraphSpec("stream"), tmp_path / "bad.onnx")
-    assert list(tmp_path.iterdir()) == []
+        export(model, GraphSpec("pixels"), tmp_path / "bad" / "bad.onnx")
+    assert list((tmp_path / "bad").iterdir()) == []
 
 
 def test_a_truncated_export_is_named(model: ReleasedModel, tmp_path: Path) -> None:

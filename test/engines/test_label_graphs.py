@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.models import LABEL_SIZE, export_here, make_model
+from helpers.models import LABEL_SIZE, SIZE, make_model
 
-from vidpred_ros.engines import GraphSpec, installed_engines, open_engine
+from vidpred_ros.engines import GraphSpec, exported_file, installed_engines, open_engine
 from vidpred_ros.engines.export import TIES, export
 from vidpred_ros.engines.graph import load_network, make_graph, probe_inputs
 from vidpred_ros.errors import ModelError
 from vidpred_ros.models import ReleasedModel
 
-STEPS, SAMPLES = 3, 2
+#: As in tests of predictors and of `vidpred build`: they share the files.
+STEPS, SAMPLES = 2, 2
 Arrays = dict[str, np.ndarray]
 
 
@@ -30,10 +31,8 @@ def probes(model: ReleasedModel, kind: str, samples: int = 1) -> Arrays:
     return {n: t.numpy() for n, t in zip(names, probe_inputs(graph, model.card.size, seed=5), strict=True)}
 
 
-def run(model: ReleasedModel, engine: str, kind: str, arrays: Arrays, samples: int = 1) -> Arrays:
-    if engine != "torch":
-        export_here(model, GraphSpec(kind, STEPS, samples))
-    opened = open_engine(model, engine, kind, STEPS, "fp32", samples)
+def run(model: ReleasedModel, engine: str, kind: str, arrays: Arrays, samples: int = 1, steps: int = STEPS) -> Arrays:
+    opened = open_engine(model, engine, kind, steps, "fp32", samples)
     results = opened.infer(arrays)
     shapes = {name: value.shape for name, value in results.items()}
     assert shapes == opened.outputs
@@ -77,7 +76,7 @@ def test_both_halves_are_the_whole(structure: ReleasedModel, engine: str) -> Non
     labels, moved, flows = arrays["maps"], arrays["moved"], arrays["flows"]
     context = len(labels)
     encodings = [
-        run(structure, engine, "encode", {"maps": labels[i, None], "moved": moved[i, None], "flows": flows[i, None]})
+        run(structure, engine, "encode", {"maps": labels[i, None], "moved": moved[i, None], "flows": flows[i, None]}, steps=1)
         for i in range(context)
     ]
     inputs = {name: value for name, value in encodings[-1].items() if name != "code"}
@@ -117,7 +116,7 @@ def test_steps_are_the_whole(tmp_path: Path, settings: dict[str, str]) -> None:
 
 
 def test_a_step_exports(structure: ReleasedModel) -> None:
-    export_here(structure, GraphSpec("step", STEPS, SAMPLES))
+    exported_file(structure, GraphSpec("step", STEPS, SAMPLES))
 
 
 @pytest.mark.parametrize("kind,graph", [("segmenter", "segment"), ("s2s", "structure"), ("edges", "edges"), ("pixels", "pixels")])
@@ -127,14 +126,14 @@ def test_the_other_kinds_export(kind: str, graph: str, tmp_path: Path) -> None:
     assert export(model, GraphSpec(graph), tmp_path / "it.onnx").keys() == set(installed_engines()) - {"torch"}
 
 
-def test_the_motion_that_a_frame_predictor_foretells(tiny_model: Path, tmp_path: Path) -> None:
-    model = ReleasedModel(tiny_model).at((64, 96))
+def test_the_motion_that_a_frame_predictor_foretells(tiny_model: Path) -> None:
+    model = ReleasedModel(tiny_model)
     arrays = probes(model, "motion")
     with torch.no_grad():
         frames, flows = (torch.from_numpy(arrays[name]).permute(0, 3, 1, 2)[None] for name in ("frames", "flows"))
-        expected = load_network(model).motions(frames / 255, flows, [1, 2, 3])[0].permute(0, 2, 3, 1).numpy()
+        expected = load_network(model).motions(frames / 255, flows, [1, 2])[0].permute(0, 2, 3, 1).numpy()
     got = run(model, "openvino", "motion", arrays)["motions"]
-    assert got.shape == (STEPS, 64, 96, 2) and np.abs(got - expected).max() < 1e-2  # pixels
+    assert got.shape == (STEPS, *SIZE, 2) and np.abs(got - expected).max() < 1e-2  # pixels
 
 
 def test_frames_in_and_out(tmp_path: Path) -> None:

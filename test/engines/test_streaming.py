@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from helpers.models import SIZE, export_here, make_model
+from helpers.models import SIZE, make_model
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidpred_ros.engines import GraphSpec, open_engine, open_file
+from vidpred_ros.engines import GraphSpec, exported_file, open_engine, open_file
 from vidpred_ros.engines.precision import retype
 from vidpred_ros.engines.streaming import HostStream, states_alone
 from vidpred_ros.models import ReleasedModel
@@ -72,17 +72,12 @@ def test_frames_without_a_forecast_leave_the_same_states(script: list[bool]) -> 
             assert (seen == max(0, number - DELAYS[name])).all()
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> ReleasedModel:
-    return ReleasedModel(make_model(tmp_path_factory.mktemp("batch"), "batch"))
-
-
 @pytest.mark.parametrize("engine", ["torch", "openvino", "onnxruntime"])
-def test_a_batch_of_cameras_says_what_each_alone_says(model: ReleasedModel, engine: str) -> None:
+def test_a_batch_of_cameras_says_what_each_alone_says(tiny_model: Path, engine: str) -> None:
     """Three cameras as one batch, of which one is away at times and one begins anew."""
-    random = np.random.default_rng(2)
-    single, batch = open_engine(model, engine, precision="fp32"), open_engine(model, engine, precision="fp32", batch=CAMERAS)
-    assert batch.inputs["frames"] == (CAMERAS, 2, *SIZE, 3) and batch.outputs["futures"] == (CAMERAS, 1, *SIZE, 3)
+    random, model = np.random.default_rng(2), ReleasedModel(tiny_model)
+    single, batch = (open_engine(model, engine, "stream", 2, "fp32", batch=cameras) for cameras in (1, CAMERAS))
+    assert batch.inputs["frames"] == (CAMERAS, 2, *SIZE, 3) and batch.outputs["futures"] == (CAMERAS, 2, *SIZE, 3)
     alone, together = [single.stream() for _ in range(CAMERAS)], batch.stream()
     for number in range(14):
         frames = random.integers(0, 256, (CAMERAS, 2, *SIZE, 3), np.uint8)
@@ -107,7 +102,7 @@ PARTS = [("openvino", "fp32", {}), ("openvino", "bf16", NO_FLOW), ("openvino", "
 @pytest.mark.parametrize(("name", "precision", "settings"), PARTS)
 def test_the_part_of_a_graph_that_makes_its_states(tmp_path: Path, name: str, precision: str, settings: dict[str, Any]) -> None:
     """A stream with a forecast of each fourth frame has the same ones as a stream that makes all."""
-    file = export_here(ReleasedModel(make_model(tmp_path, "part", **settings)), GraphSpec(steps=2))
+    file = exported_file(ReleasedModel(make_model(tmp_path, **settings)), GraphSpec(steps=2))
     whole = onnx.load(file)
     if precision == "int8":
         ranges = {node.input[1]: 4.0 for node in whole.graph.node if node.op_type == "Conv" and "head" not in node.input[1]}
@@ -134,11 +129,10 @@ def test_the_part_of_a_graph_that_makes_its_states(tmp_path: Path, name: str, pr
     engine.close()
 
 
-def test_states_are_written_where_they_stay(tmp_path: Path) -> None:
+def test_states_are_written_where_they_stay(tiny_model: Path) -> None:
     """The arrays of ``into`` are those that come back, filled."""
-    model = ReleasedModel(make_model(tmp_path, "into"))
     for name in ("torch", "openvino", "onnxruntime"):
-        engine = open_engine(model, name, precision="fp32")
+        engine = open_engine(ReleasedModel(tiny_model), name, "stream", 2, "fp32")
         zeros = {port: np.zeros(shape, engine.dtypes[port]) for port, shape in engine.inputs.items()}
         zeros["frames"] += 100
         fresh = engine.infer(zeros)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vidpred_ros.engines import GraphSpec
+from vidpred_ros.engines import GraphSpec, exported_file
 from vidpred_ros.errors import ConfigError
 from vidpred_ros.evaluation import run
 from vidpred_ros.evaluation.protocol import latency_summary
@@ -162,27 +162,14 @@ def test_latency_leaves_the_warm_up_out():
     assert latency_summary([])["median"] is None
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """A small released model and a cache with its export, once for all engines."""
-    pytest.importorskip("torch")
-    from helpers.models import export_here, make_model
-
-    folder = tmp_path_factory.mktemp("model")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VIDPRED_CACHE", str(folder / "cache"))
-        made = make_model(folder)
-        export_here(ReleasedModel(made), GraphSpec("stream", 1))
-        yield str(made)
-
-
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
-def test_torch_is_not_imported(engine, model, tmp_path):
+def test_torch_is_not_imported(engine, tiny_model, tmp_path):
     pytest.importorskip(engine)
+    exported_file(ReleasedModel(tiny_model), GraphSpec("stream", 1))
     code = (
         "import sys; from vidpred_ros.evaluation.run import evaluate; from vidpred_ros.sources import open_source;"
         "from vidpred_ros.predictors import make_predictor; from pathlib import Path;"
-        f"predictor = make_predictor({model!r}, {engine!r}, 1);"
+        f"predictor = make_predictor({str(tiny_model)!r}, {engine!r}, 1);"
         f"results = evaluate(open_source({SOURCE!r}), predictor, Path({str(tmp_path)!r}), 'x');"
         "assert results['weights_sha256'] and results['engine'].startswith(sys.argv[1]);"
         "assert 'torch' not in sys.modules and 'rclpy' not in sys.modules"

@@ -15,9 +15,7 @@ from torch import nn
 from training import checkpoint
 from training.recipe import Data, Recipe
 from training.release import release
-from vidpred_ros.engines import GraphSpec, cached_file, installed_engines
-from vidpred_ros.engines.export import export
-from vidpred_ros.models import CARD, WEIGHTS, ModelCard, ReleasedModel, Training
+from vidpred_ros.models import CARD, WEIGHTS, ModelCard, Training
 from vidpred_ros.networks import make_network
 from vidpred_ros.networks.config import (
     LABEL_KINDS,
@@ -125,11 +123,3 @@ def make_model(folder: Path, name: str = "tiny", kind: str = "hierarchical", **s
         return make_label_model(folder / name, kind, 0, **settings)
     release(make_checkpoint(folder / f"{name}.pt", kind, **settings), folder / name, "none: random weights")
     return folder / name
-
-
-def export_here(model: ReleasedModel, spec: GraphSpec) -> Path:
-    """The exported file in the cache; where it is made now, every installed runtime was compared with torch."""
-    path = cached_file(model, spec)
-    if not path.is_file():
-        assert export(model, spec, path).keys() == set(installed_engines()) - {"torch"}
-    return path

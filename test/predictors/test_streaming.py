@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
-from helpers.models import SIZE, make_model
+from helpers.models import SIZE
 
 from vidpred_ros.engines import installed_engines
 from vidpred_ros.predictors import make_predictor
 from vidpred_ros.window import FrameWindow, Window
 
 FRAMES, PERIOD = 500, 100_000_000
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(make_model(tmp_path_factory.mktemp("streaming"), "streaming"))
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +46,9 @@ def windows() -> list[Window]:
 
 
 @pytest.mark.parametrize("engine", installed_engines())
-def test_a_stream_says_what_whole_windows_say(model: str, windows: list[Window], engine: str) -> None:
+def test_a_stream_says_what_whole_windows_say(tiny_model: Path, windows: list[Window], engine: str) -> None:
     """Bytes are equal but where the rounding of a float decides: mean difference below 1e-5 of the range of colours."""
-    streamed, whole = make_predictor(model, engine, 2, stream=True), make_predictor(model, engine, 2, stream=False)
+    streamed, whole = (make_predictor(str(tiny_model), engine, 2, stream=one) for one in (True, False))
     apart = []
     for window in windows:
         forecasts = [[h.frame for h in predictor.predict(window).horizons] for predictor in (streamed, whole)]

@@ -26,24 +26,24 @@ def same(a: Forecast, b: Forecast) -> bool:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With names that no other test uses: tiny_dis, tiny_plain, tiny_cnn, tiny_frames, tiny_s2s, tiny_bounded."""
+    """tiny_structure, tiny_plain, tiny_cnn, tiny_frames, tiny_s2s, tiny_bounded."""
     folder = tmp_path_factory.mktemp("structures")
-    make_model(folder, "tiny_dis", "structure")
+    make_model(folder, "tiny_structure", "structure")
     make_model(folder, "tiny_plain", "structure", motion_prior="none")
     make_model(folder, "tiny_cnn", "structure", form="cnn")
     make_model(folder, "tiny_s2s", "s2s")
     make_model(folder, "tiny_bounded", "pixels", edges=True)
     make_model(folder, "tiny_edges", "edges")
-    foretells = str(make_model(folder, "tiny_foretells"))
+    foretells = str(make_model(folder))
     make_model(folder, "tiny_frames", "structure", motion_prior="frames", motion_model=foretells)
     return folder
 
 
-def make(models: Path, name: str = "tiny_dis", engine: str = "torch", **settings: object) -> Structure:
+def make(models: Path, name: str = "tiny_structure", engine: str = "torch", **settings: object) -> Structure:
     return make_structure(str(models / name), Eyes(), engine, STEPS, **({"samples": 2} | settings))
 
 
-@pytest.mark.parametrize("name", ["tiny_dis", "tiny_plain", "tiny_cnn", "tiny_frames"])
+@pytest.mark.parametrize("name", ["tiny_structure", "tiny_plain", "tiny_cnn", "tiny_frames"])
 def test_streamed_forecasts_are_those_of_the_whole_window(models: Path, name: str) -> None:
     """Over many frames, with windows skipped at random: the same futures to the pixel, and no frame is segmented twice."""
     stream, whole = make(models, name), make(models, name, stream=False)
@@ -95,7 +95,7 @@ def test_label_maps_of_another_node(models: Path) -> None:
     eyes = Eyes()
     maps = [eyes.segment(frame) for frame in window.frames]
     expected = make(models).predict(window)
-    blind = make_structure(str(models / "tiny_dis"), None, "torch", STEPS, samples=2)
+    blind = make_structure(str(models / "tiny_structure"), None, "torch", STEPS, samples=2)
     assert blind.needs_frames and not make(models, "tiny_plain").needs_frames
     small = Window(window.stamps_ns, tuple(f[::2, ::2] for f in window.frames), window.epoch, window.sequence, window.period_ns)
     assert blind.predict(small, maps).samples.shape == expected.samples.shape
@@ -132,13 +132,13 @@ def test_s2s_is_a_structure_model_too(models: Path) -> None:
 def test_models_of_the_other_kind_are_refused(models: Path, tiny_model: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="tiny is a hierarchical network and predicts no label maps"):
         make_structure(str(tiny_model), Eyes(), "torch")
-    with pytest.raises(ModelError, match="tiny_dis is a structure network and predicts label maps: use it with --structure"):
-        make_predictor(str(models / "tiny_dis"), "torch")
+    with pytest.raises(ModelError, match="tiny_structure is a structure network and predicts label maps: use it with --structure"):
+        make_predictor(str(models / "tiny_structure"), "torch")
     generator = make_model(tmp_path, "tiny_pixels", "pixels")
     with pytest.raises(ModelError, match="tiny_pixels is a pixels network and is no predictor"):
         make_predictor(str(generator), "torch")
     with pytest.raises(ConfigError, match="1 to 5 steps, not 6"):
-        make_structure(str(models / "tiny_dis"), Eyes(), "torch", 6)
+        make_structure(str(models / "tiny_structure"), Eyes(), "torch", 6)
     with pytest.raises(ConfigError, match="1 sample or more"):
         make(models, samples=0)
 
