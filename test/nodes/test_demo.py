@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from helpers.ros import write_sequence
 from vidpred_ros.errors import VidpredError
 from vidpred_ros.evaluation.recording import load_recording
 from vidpred_ros.nodes.demo import run_demo_graph
-from vidpred_ros.nodes.graph import Graph
+from vidpred_ros.nodes.graph import Child, Graph
 from vidpred_ros.nodes.load import load_figures, record_load
 from vidpred_ros.preprocess import crop_and_resize
 from vidpred_ros.sources import open_source
@@ -97,6 +99,17 @@ def test_the_load_test_of_several_cameras_tells_them_apart() -> None:
         assert one["camera"]["sent"] == 20 and one["model"] == "copy_last"
         assert 0 < one["windows"]["predicted"] <= one["windows"]["expected"] <= 13
         assert one["latency_ms"]["total"]["median"] > 0
+
+
+def test_a_node_that_writes_at_its_end_is_given_the_time_for_it(tmp_path: Path) -> None:
+    slow = "import pathlib, sys, time\nprint('ready', flush=True)\ntry: time.sleep(60)\nexcept KeyboardInterrupt: time.sleep(0.5); pathlib.Path(sys.argv[1]).touch()"
+    graph = Graph("/nowhere", tmp_path)
+    for patience_s, written in ((0.1, False), (30.0, True)):
+        process = subprocess.Popen([sys.executable, "-c", slow, str(tmp_path / "written")], stdout=subprocess.PIPE)
+        assert process.stdout is not None and process.stdout.readline()
+        graph._children["slow"] = Child("slow", process, tmp_path / "log")
+        graph.stop("slow", patience_s)
+        assert (tmp_path / "written").exists() is written
 
 
 def test_a_graph_without_ros_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ _START_S = (
 _SENDING = "sending the first frame"  # the camera's log says so
 _HEARS = "the active predictor is heard"  # the collector's: from then on it misses no forecast
 _DRAIN_S = 1.5  # the last window's forecast and the next report of /diagnostics
+_SAVE_S = 300.0  # the collector compresses minutes of label maps at its end
 
 
 def run_demo_graph(
@@ -110,7 +111,7 @@ def record_run(
             resources = _watch(graph, senders, predictor, seconds, progress)
             time.sleep(_DRAIN_S)
             graph.check("camera")
-            graph.stop("collector")
+            graph.stop("collector", _SAVE_S)
         sent = {name: json.loads(file.read_text())["stamps_ns"] for name, file in sent_files.items()}
         recording = load_recording(folder)
         if cameras:

@@ -124,13 +124,13 @@ class Graph:
                 continue
             raise VidpredError(f"the {child.name} node ended with exit code {code}:\n{child.last_lines()}")
 
-    def stop(self, name: str) -> None:
-        """End a node with SIGINT, and by force if it does not listen."""
+    def stop(self, name: str, patience_s: float = _PATIENCE_S) -> None:
+        """End a node with SIGINT, and by force if it has not ended ``patience_s`` later."""
         child = self._children.pop(name)
         if child.process.poll() is None:
             child.process.send_signal(signal.SIGINT)
         try:
-            child.process.wait(_PATIENCE_S)
+            child.process.wait(patience_s)
         except subprocess.TimeoutExpired:
             child.process.kill()
             child.process.wait()
