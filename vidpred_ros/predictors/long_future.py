@@ -83,8 +83,8 @@ class LongFuture:
         ``before``: the ``memory`` windows before it, each a frame later than the last, as a stream has them; without them the
         motion prior takes what is older than the window to have stood still.
         """
-        for one in (*before, window):
-            self._history.update(one, None)
+        for heard in (*before, window):
+            self._history.update(heard, None)
         *past, newest = self._history.context
         self._states = {n: np.zeros(s, np.float32) for n, s in self._engine.inputs.items() if n.startswith("state_")}
         for one in past:  # with the prior's mean, as a forecast hears them
