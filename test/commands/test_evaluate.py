@@ -22,7 +22,7 @@ def models(tmp_path_factory):
     from helpers.models import make_model
 
     folder = tmp_path_factory.mktemp("models")
-    return {kind: str(make_model(folder, f"tiny_{kind}", kind)) for kind in ("segmenter", "structure")}
+    return {kind: str(make_model(folder, f"tiny_{kind}", kind)) for kind in ("segmenter", "structure", "pixels")}
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def labels_of(models):
 
 def test_frames_and_label_maps_together(vidpred, models, drive, tmp_path):
     words = ["--model", "copy_last", "--structure", "--structure-model", models["structure"], *labels_of(models)]
-    code, printed = vidpred("evaluate", drive, *words, "--steps", 2, "--out", tmp_path / "out")
+    code, printed = vidpred("evaluate", drive, *words, "--pixels", models["pixels"], "--steps", 2, "--out", tmp_path / "out")
     assert code == 0, printed
     results = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert (results["model"], results["structure"]["model"]) == ("copy_last", "tiny_structure")
@@ -58,6 +58,8 @@ def test_frames_and_label_maps_together(vidpred, models, drive, tmp_path):
     assert results["structure"]["engine"].startswith("torch")
     assert results["horizons"][1]["methods"]["predictor"]["miou"] >= 0
     assert "against the source's own labels" in printed and "it sees the true future frame" in printed
+    assert "frames painted by tiny_pixels, means over 9 windows and 2 steps" in printed
+    assert results["painted"]["means"]["last_frame"] != results["painted"]["means"]["copy_last"]
     for file in ("scores.csv", "label_scores.csv", "labels.png", "labels.mp4", "filmstrip.png", "report.html"):
         assert (tmp_path / "out" / file).stat().st_size > 500
 
@@ -112,6 +114,10 @@ def test_future_segmentation_of_cityscapes_as_downloaded(vidpred, models, tmp_pa
     [
         (["--model", "copy_last", "--future-segmentation"], "copy_last predicts frames"),
         (["--model", "{structure}", "--perceptual"], "--perceptual is of frames"),
+        (["--model", "copy_last", "--pixels", "{pixels}"], "copy_last predicts frames: add --structure"),
+        (["--model", "{structure}", "--edges", "{pixels}"], "--edges is for a pixel generator"),
+        (["--model", "{structure}", "--pixels", "{pixels}", "--future-segmentation"], "leave one of them out"),
+        (["--model", "{structure}", "--pixels", "{segmenter}"], "is of kind segmenter"),
         (["--model", "{structure}", "--future-segmentation", "--period", "0.2"], "leave --period and --topic out"),
         (["--model", "copy_last", "--period", "-1"], "give seconds above 0"),
         (["--model", "copy_last", "--structure", "--structure-model", "{segmenter}"], "predicts no label maps"),

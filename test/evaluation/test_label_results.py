@@ -68,7 +68,9 @@ def test_a_source_that_is_too_short_for_frames_alone(tmp_path):
 
 
 def test_a_structure_model_alone(drive, tmp_path):
-    results = evaluate_structure(drive, lane(), tmp_path, "vidpred evaluate street --model guesser")
+    alone = lane()
+    alone.predictor.frames_seen = 8
+    results = evaluate_structure(drive, alone, tmp_path, "vidpred evaluate street --model guesser")
     assert json.loads((tmp_path / "metrics.json").read_text()) == results
     assert (results["model"], results["weights_sha256"]) == ("guesser", "0" * 64)
     assert results["protocol"]["windows"] == 8
@@ -79,6 +81,7 @@ def test_a_structure_model_alone(drive, tmp_path):
     assert results["latency_ms"]["median"] > 0
     page = (tmp_path / "report.html").read_text()
     assert "vidpred evaluate street --model guesser" in page and page.count("<svg") == 2
+    assert "from 4 frames (its motion prior from 8), 0.1 s apart" in page and "4 frames in (8 for the motion prior), 3 out" in page
 
 
 def test_moving_classes_may_be_absent(tmp_path):

@@ -25,7 +25,8 @@ def model(tmp_path_factory):
     from helpers.models import make_model
 
     folder = tmp_path_factory.mktemp("models")
-    return [make_model(folder, name, name) for name in ("structure", "segmenter")]
+    prior = {"motion_prior": "frames", "motion_model": "hrp_tree_w25"}
+    return [make_model(folder, "structure", "structure", **prior), make_model(folder, "segmenter", "segmenter")]
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +82,7 @@ def test_a_table_has_models_baselines_and_the_ceiling(measured, model, drives, t
     text = (tmp_path / "table.md").read_text()
     for part in ("| Method | mIoU t+1 | mIoU t+2 | moving t+1 |", "**second**", "segmenter ‡", "± is the standard deviation", "`structure`:", "own labels (made by a network)"):
         assert part in text
+    assert "Protocol: 4 frames in (8 for the motion prior of `structure`), 2 out" in text
     with (tmp_path / "table.csv").open() as file:
         lines = list(csv.DictReader(file))
     assert len(lines) == 5 * 2 * 2

@@ -30,6 +30,15 @@ def test_a_released_segmenter_sees_what_the_model_predicts(square: Path, tmp_pat
     lane.close()
 
 
+@pytest.mark.parametrize(("settings", "what"), [({}, "64x32 and 19 classes"), ({"classes": 8}, "64x32 and 8 classes")])
+def test_a_pixel_generator_paints_what_the_model_predicts(
+    square: Path, tmp_path: Path, settings: dict[str, int], what: str
+) -> None:
+    pixels = make_model(tmp_path, "painter", "pixels", **settings)
+    with pytest.raises(ConfigError, match=f"painter paints label maps of {what}, square predicts 32x32 and 19 classes"):
+        open_lane(str(square), "segmenter_lite0", "torch", 2, pixels=str(pixels))
+
+
 def test_a_network_of_the_users_own_has_its_own_shape(square: Path, tmp_path: Path) -> None:
     ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 32, 64]) for name in ("image", "out")]
     graph = helper.make_graph([helper.make_node("Identity", ["image"], ["out"])], "net", ports[:1], ports[1:])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
+from rich.table import Table
 
 from vidpred_ros.commands.common import (
     DEFAULT_MODEL,
@@ -23,6 +26,7 @@ from vidpred_ros.commands.common import (
     TopicOption,
     command_line,
     context_of,
+    counted,
     print_files,
     print_label_scores,
     print_scores,
@@ -53,8 +57,15 @@ def evaluate(
     ] = 0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="of these draws")] = 0,
     perceptual: Annotated[
-        bool, typer.Option("--perceptual", help="CSIM, FVD and Inception Score too, which takes many times as long")
+        bool, typer.Option("--perceptual", help="of frames: CSIM, FVD (9 --steps or more) and Inception Score too, which takes many times as long")
     ] = False,
+    pixels: Annotated[
+        str | None,
+        typer.Option("--pixels", help="pixel generator: score the frames that it paints on the label maps", show_default=False),
+    ] = None,
+    edges: Annotated[
+        str | None, typer.Option("--edges", help="edge generator, for a pixel generator that takes boundaries", show_default=False)
+    ] = None,
     structure: Annotated[bool, typer.Option("--structure", help="predict and score label maps too")] = False,
     structure_model: StructureModelOption = DEFAULT_STRUCTURE,
     segmenter: SegmenterOption = DEFAULT_SEGMENTER,
@@ -78,7 +89,9 @@ def evaluate(
 
     With --structure, or a structure model as --model, label maps are predicted and scored too (mIoU of all classes and of
     those that move): against those that SOURCE carries, else against the segmenter's own. That adds label_scores.csv,
-    labels.png and labels.mp4.
+    labels.png and labels.mp4. With --pixels the frames that a pixel generator paints on the forecast's label maps are scored
+    against the frames that came, beside those that it paints on copied and moved label maps and on the segmenter's of the true
+    frame.
 
     Examples:
 
@@ -93,6 +106,8 @@ def evaluate(
       vidpred evaluate cityscapes_sequence/ --structure --period 0.1765
 
       vidpred evaluate cityscapes:data -m hvp_structure_slim --future-segmentation
+
+      vidpred evaluate drive.mcap -m hvp_structure_slim --steps 10 --pixels hvp_pixels_slim --perceptual
     """
     from vidpred_ros.evaluation.datasets import open_sequence
     from vidpred_ros.evaluation.lanes import open_lane, predicts_labels
@@ -102,8 +117,14 @@ def evaluate(
     labels_only = predicts_labels(model)
     if period is not None and period <= 0:
         raise ConfigError(f"--period {period:g}: give seconds above 0")
-    if labels_only and perceptual:
-        raise ConfigError(f"--perceptual is of frames, and {model} predicts label maps")
+    if labels_only and perceptual and pixels is None:
+        raise ConfigError(f"--perceptual is of frames, and {model} predicts label maps: name what paints frames on them as --pixels")
+    if pixels is not None and not (labels_only or structure):
+        raise ConfigError(f"--pixels paints frames on label maps, and {model} predicts frames: add --structure")
+    if edges is not None and pixels is None:
+        raise ConfigError("--edges is for a pixel generator: name one as --pixels")
+    if pixels is not None and future_segmentation:
+        raise ConfigError("--pixels is not of the protocol of --future-segmentation: leave one of them out")
     if future_segmentation and not labels_only:
         raise ConfigError(f"--future-segmentation is of label maps: {model} predicts frames; give a structure model as --model")
     if future_segmentation and (period, topic) != (None, None):
@@ -121,6 +142,9 @@ def evaluate(
             period_s=period_s,
             context=context_of(context_labels),
             class_table=classes,
+            pixels=pixels,
+            edges=edges,
+            perceptual=perceptual,
         )
 
     with ExitStack() as opened:
@@ -162,9 +186,31 @@ def evaluate(
                 console.print(f"[yellow]frames are not scored:[/] {ours['ssim_reason']}", highlight=False, soft_wrap=True)
     if "structure" in results:
         print_label_scores(console, results)
+    if "painted" in results:
+        _print_painted(console, results["painted"])
     frames = () if labels_only else ("forecast.mp4", "filmstrip.png")
     labels = ("labels.mp4", "labels.png") if "structure" in results else ()
     print_files(console, out, "metrics.json", *labels, *frames, "report.html")
+
+
+def _print_painted(console: Console, painted: Mapping[str, Any]) -> None:
+    """A row for each method, the means over all steps."""
+    from vidpred_ros.evaluation.pages import FRAME_DIGITS, FRAME_TITLES
+
+    metrics = [metric for metric in ("ssim", "psnr", "lpips", "csim", "inception_score") if metric in painted["means"]["predictor"]]
+    windows, steps = counted(painted["windows"], "window"), counted(len(painted["horizons"]), "step")
+    console.print(f"\nframes painted by [bold]{painted['model']}[/], means over {windows} and {steps}", highlight=False, soft_wrap=True)
+    table = Table("label maps", box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    videos = painted.get("videos")
+    for title in [*(FRAME_TITLES[metric] for metric in metrics), *(["FVD"] if videos else [])]:
+        table.add_column(title, justify="right")
+    for name, means in painted["means"].items():
+        cells = ["n/a" if means[m] is None else f"{means[m]:.{FRAME_DIGITS[m]}f}" for m in metrics]
+        if videos:
+            distance = videos["methods"][name]["fvd"]
+            cells.append("n/a" if distance is None else f"{distance:.0f}")
+        table.add_row("(last frame)" if name == "last_frame" else name.replace("_", " "), *cells)
+    console.print(table)
 
 
 def _protocol_steps(model: str) -> int:

@@ -56,8 +56,8 @@ def report_demo(
 
 
 def _labels(source: Source, recording: Recording, segmenter: Segmenter, model: str, out: Path) -> LabelResults:
-    sha256 = None if model in BASELINES else find_model(model).card.weights_sha256
-    lane, truth = recorded_lane(recording, segmenter, sha256), truth_of(source)
+    card = None if model in BASELINES else find_model(model).card
+    lane, truth = recorded_lane(recording, segmenter, card), truth_of(source)
 
     def trials(only: Container[int] | None) -> Iterator[LabelTrial]:
         return recorded_label_trials(source, recording, lane, truth, only)

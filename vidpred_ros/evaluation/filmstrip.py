@@ -73,7 +73,7 @@ def draw_filmstrip(
 
     ``scores`` are those of this trial; they are printed below the frames that they belong to.
     """
-    captions = {(score.method, score.step): _caption(score) for score in scores}
+    captions = {(score.method, score.step): score_caption(score) for score in scores}
     rows = [StripRow(TITLES["truth"], list(trial.truth), detail="now", aside=trial.window.frames[-1])]
     for name, images in frames.items():
         below = [captions.get((name, k), "") for k in range(1, len(images) + 1)]
@@ -129,6 +129,6 @@ def thumbnail(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return cv2.resize(picture, (wanted, round(height * wanted / width)), interpolation=cv2.INTER_AREA)
 
 
-def _caption(score: Score) -> str:
+def score_caption(score: Score) -> str:
     text = f"SSIM {score.ssim:.3f}    {score.psnr:.1f} dB"
     return text if score.lpips is None else f"{text}\nLPIPS {score.lpips:.3f}"

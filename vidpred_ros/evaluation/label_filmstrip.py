@@ -39,27 +39,37 @@ def entropy_map(entropy: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def draw_label_strip(
-    trial: LabelTrial, maps: Mapping[str, NDArray[np.uint8]], scores: Sequence[LabelScore], model: str
+    trial: LabelTrial,
+    maps: Mapping[str, NDArray[np.uint8]],
+    scores: Sequence[LabelScore],
+    model: str,
+    painted: StripRow | None = None,
 ) -> NDArray[np.uint8]:
     """One picture (uint8 RGB): camera, truth, each of METHODS that there is, uncertainty; a column for each of the K futures.
 
-    ``maps``: KxHxW label maps of each method; ``scores``: of this trial. A legend of the classes is below.
+    ``maps``: KxHxW label maps of each method; ``scores``: of this trial; ``painted``: frames, to stand below the camera's.
+    A legend of the classes is below.
     """
     steps = range(1, len(trial.frames) + 1)
-    strip = draw_rows(_rows(trial, maps, scores, model), [f"+{k * trial.window.period_ns / 1e9:.2g} s" for k in steps])
+    strip = draw_rows(_rows(trial, maps, scores, model, painted), [f"+{k * trial.window.period_ns / 1e9:.2g} s" for k in steps])
     legend = class_legend(_classes(trial, maps), strip.shape[1] - LABEL_WIDTH)
     margin = np.full((len(legend), LABEL_WIDTH, 3), PAPER, np.uint8)
     return np.concatenate([strip, np.concatenate([margin, legend], axis=1)])
 
 
 def _rows(
-    trial: LabelTrial, maps: Mapping[str, NDArray[np.uint8]], scores: Sequence[LabelScore], model: str
+    trial: LabelTrial,
+    maps: Mapping[str, NDArray[np.uint8]],
+    scores: Sequence[LabelScore],
+    model: str,
+    painted: StripRow | None,
 ) -> list[StripRow]:
     size = trial.labels[-1].shape[:2]
     captions = {(score.method, score.step): _caption(score) for score in scores}
     details = {"predictor": f"{model}\nfrom this map", "segmenter": "sees the true frame"}
     rows = [
         StripRow("camera", [resize(frame, size) for frame in trial.frames], detail="now", aside=trial.window.frames[-1]),
+        *([] if painted is None else [painted]),
         StripRow("labels then", [None if labels is None else _coloured(labels) for labels in trial.truth]),
     ]
     for name in (name for name in METHODS if name in maps):

@@ -49,6 +49,8 @@ def merge_labels(results: dict[str, Any], labels: LabelResults) -> None:
     results["protocol"]["labels"] = labels.about["against"]
     results["protocol"]["metrics"] = {**results["protocol"]["metrics"], **LABEL_DEFINITIONS}
     results["structure"] = labels.about
+    if labels.painted is not None:
+        results["painted"] = labels.painted
 
 
 def write_label_results(
@@ -59,6 +61,8 @@ def write_label_results(
     ``no_frames``: why, where it is not that the model predicts none.
     """
     why = no_frames or f"{subject.model} predicts label maps, no frames"
+    if labels.painted is not None and no_frames is None:
+        why += "; `painted` has the scores of what is painted on them"
     results: dict[str, Any] = {
         "source": subject.source.name,
         "model": subject.model,
@@ -75,6 +79,7 @@ def write_label_results(
             for horizon in labels.horizons
         ],
         "structure": labels.about,
+        **({} if labels.painted is None else {"painted": labels.painted}),
         "latency_ms": labels.about["latency_ms"],
         "host": host.describe(),
     }
@@ -98,6 +103,7 @@ def label_protocol(subject: Subject, labels: LabelResults, mode: str, command: s
         "stride": stride_for(subject.source.rate_hz, subject.period_s),
         "phases": labels.about["phases"],
         "window": subject.window_length,
+        "frames_seen": labels.about["frames_seen"],
         "steps": subject.steps,
         "windows": labels.about["windows"],
         "scored": labels.about["scored"],

@@ -25,6 +25,7 @@ from vidpred_ros.evaluation.label_scores import (
     write_label_csv,
 )
 from vidpred_ros.evaluation.label_trials import LabelTrial, Origin, StructureLane, label_replay, truth_of
+from vidpred_ros.evaluation.painted import Painted
 from vidpred_ros.evaluation.protocol import latency_summary
 from vidpred_ros.evaluation.trials import Watch
 from vidpred_ros.evaluation.video import SideBySide
@@ -43,11 +44,13 @@ MakeLabelTrials = Callable[[Container[int] | None], Iterator[LabelTrial]]
 @dataclass(frozen=True)
 class LabelResults:
     """``horizons``: see ``label_scores.label_horizons``; ``about``: what was evaluated and how; ``strips``: filmstrips
-    (uint8 RGB) of the moments good, median and worst."""
+    (uint8 RGB) of the moments good, median and worst; ``painted``: see ``painted.Painted.content``, None without a pixel
+    generator."""
 
     horizons: list[dict[str, Any]]
     about: dict[str, Any]
     strips: dict[str, NDArray[np.uint8]]
+    painted: dict[str, Any] | None = None
 
 
 def evaluate_labels(source: Source, lane: StructureLane, out: Path, watch: Watch = iter) -> LabelResults:
@@ -78,6 +81,7 @@ def write_labels(
     ``scored``: which windows are, in words.
     """
     methods = label_methods(lane) if methods is None else methods
+    painted = None if lane.pixels is None else Painted(lane.pixels, lane.perceptual)
     trials = make_trials(None)
     first = next(trials)  # raises, before anything is written, if there is none
     out.mkdir(parents=True, exist_ok=True)
@@ -88,13 +92,17 @@ def write_labels(
         def show(trial: LabelTrial, maps: Mapping[str, NDArray[np.uint8]]) -> None:
             if trial.phase == 0:
                 video.add(_panels(trial, maps["predictor"][shown - 1], shown))
+            if painted is not None:
+                painted.add(trial, maps)
 
         measured = measure_labels(chain([first], trials), methods, show)
     write_label_csv(measured.scores, out / "label_scores.csv")
-    strips = _draw(make_trials, methods, measured, lane.predictor.model_id)
+    strips = _draw(make_trials, methods, measured, lane.predictor.model_id, painted)
     if "median" in strips:
         cv2.imwrite(str(out / "labels.png"), cv2.cvtColor(strips["median"], cv2.COLOR_RGB2BGR))
-    return LabelResults(label_horizons(measured), about_labels(lane, measured, truth, kind, scored), strips)
+    about = about_labels(lane, measured, truth, kind, scored)
+    frames = None if painted is None else painted.content(measured.period_s)
+    return LabelResults(label_horizons(measured), about, strips, frames)
 
 
 def _panels(trial: LabelTrial, predicted: NDArray[np.uint8], step: int) -> list[NDArray[np.uint8]]:
@@ -105,7 +113,11 @@ def _panels(trial: LabelTrial, predicted: NDArray[np.uint8], step: int) -> list[
 
 
 def _draw(
-    make_trials: MakeLabelTrials, methods: Mapping[str, LabelMethod], measured: LabelMeasured, model: str
+    make_trials: MakeLabelTrials,
+    methods: Mapping[str, LabelMethod],
+    measured: LabelMeasured,
+    model: str,
+    painted: Painted | None,
 ) -> dict[str, NDArray[np.uint8]]:
     moments = pick_label_moments(measured.scores)
     strips = {}
@@ -113,7 +125,8 @@ def _draw(
     for name, index in moments.items():
         maps = {method: run(trials[index]) for method, run in methods.items()}
         here = [score for score in measured.scores if score.window == index]
-        strips[name] = draw_label_strip(trials[index], maps, here, model)
+        row = None if painted is None else painted.row(trials[index], maps["predictor"])
+        strips[name] = draw_label_strip(trials[index], maps, here, model, row)
     return strips
 
 
@@ -132,6 +145,7 @@ def about_labels(lane: StructureLane, measured: LabelMeasured, truth: Origin, ki
         "size": list(lane.label_size),
         "segmenter_size": list(predictor.size),
         "window": predictor.window_length,
+        "frames_seen": getattr(predictor, "frames_seen", predictor.window_length),  # by a motion prior, those before the window too
         "period_s": measured.period_s,
         "model_period_s": predictor.period_s,
         "windows": measured.windows,

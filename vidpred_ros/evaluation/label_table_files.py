@@ -120,8 +120,11 @@ def _notes(table: Table, cards: Mapping[str, ModelCard]) -> str:
     results = list(table.results.values())
     about = results[0]["structure"]
     height, width = about["size"]
+    seen = {name: getattr(card.network, "frames_seen", 0) for name, card in cards.items()}
+    priors = [f"{count} for the motion prior of `{name}`" for name, count in seen.items() if count > about["window"]]
+    more = f" ({', '.join(priors)})" if priors else ""
     how = (
-        f"Protocol: {about['window']} frames in, {results[0]['protocol']['steps']} out; label maps {width}x{height} "
+        f"Protocol: {about['window']} frames in{more}, {results[0]['protocol']['steps']} out; label maps {width}x{height} "
         f"({results[0]['protocol']['crop']}), {about['model_period_s']:.4g} s apart or as near to that as the camera's rate allows; "
         f"scored: {about['scored']}."
     )

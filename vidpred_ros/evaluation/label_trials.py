@@ -17,6 +17,7 @@ from vidpred_ros.forecast import Forecast
 from vidpred_ros.networks.config import WINDOW
 from vidpred_ros.predictors.base import LabelPredictor
 from vidpred_ros.predictors.label_baselines import CopyLabels, MovedLabels
+from vidpred_ros.predictors.pixels import PixelRoll
 from vidpred_ros.preprocess import crop_and_resize, crop_and_resize_labels
 from vidpred_ros.segmenters import Segmenter
 from vidpred_ros.semantics import IGNORE
@@ -37,6 +38,8 @@ class StructureLane:
     segmenter: Segmenter
     context: Origin = "segmenter"
     best_of: int = 0  # score the best of so many samples too: the predictor has to draw them
+    pixels: PixelRoll | None = None  # score what it paints on the label maps too
+    perceptual: bool = False  # and that by CSIM, FVD and Inception Score too
 
     @property
     def label_size(self) -> tuple[int, int]:
@@ -53,9 +56,11 @@ class StructureLane:
         return Seen(frame, self)
 
     def close(self) -> None:
-        """Free the engines of both."""
+        """Free the engines of all."""
         self.predictor.close()
         self.segmenter.close()
+        if self.pixels is not None:
+            self.pixels.close()
 
 
 class Seen:

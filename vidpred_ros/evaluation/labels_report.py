@@ -9,7 +9,17 @@ from typing import Any
 from vidpred_ros.evaluation.label_run import LabelResults
 from vidpred_ros.evaluation.label_scores import ENOUGH_WINDOWS, best_label_method
 from vidpred_ros.evaluation.methods import SEGMENTER, sees_the_truth
-from vidpred_ros.evaluation.pages import ahead, headline, method_names, moments, render, score_block
+from vidpred_ros.evaluation.pages import (
+    ahead,
+    frame_block,
+    headline,
+    method_names,
+    moments,
+    render,
+    score_block,
+)
+from vidpred_ros.evaluation.perceptual import BY_HORIZON
+from vidpred_ros.metrics import HEADLINE
 from vidpred_ros.semantics import CLASS_NAMES, PALETTE
 
 TITLES = {"miou": "mIoU", "miou_moving": "mIoU of what moves"}
@@ -40,6 +50,20 @@ def label_section(labels: LabelResults) -> dict[str, Any]:
         "won": won(ends, names),
         "moments": moments(labels.strips, labels.about["windows"]),
         "classes": [class_table(horizon, names) for horizon in ends],
+        "painted": None if labels.painted is None else painted_section(labels.painted, labels.about["model"]),
+    }
+
+
+def painted_section(painted: Mapping[str, Any], structure: str) -> dict[str, Any]:
+    """The frames painted on the label maps."""
+    methods = list(painted["horizons"][0]["methods"])
+    names = method_names(structure, methods)
+    metrics = [*HEADLINE, *(BY_HORIZON if "videos" in painted else ())]
+    return {
+        "about": painted,
+        "names": names,
+        "oracles": [names[method] for method in methods if sees_the_truth(method) and method != SEGMENTER],
+        "scores": [frame_block(painted["horizons"], metric, names, curve=True) for metric in metrics],
     }
 
 

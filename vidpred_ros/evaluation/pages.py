@@ -14,11 +14,26 @@ from numpy.typing import NDArray
 from vidpred_ros.evaluation import plots
 from vidpred_ros.evaluation.label_scores import ENOUGH_WINDOWS
 from vidpred_ros.evaluation.methods import sees_the_truth
+from vidpred_ros.evaluation.scores import best_method
 from vidpred_ros.metrics import LOWER_IS_BETTER
 
 #: Which method of a horizon wins a metric: ``best_method`` or ``best_label_method``.
 Best = Callable[[Mapping[str, Mapping[str, Any]], str], str | None]
 Horizons = Sequence[Mapping[str, Any]]
+
+#: Of metrics of frames.
+FRAME_TITLES = {
+    "ssim": "SSIM",
+    "psnr": "PSNR, dB",
+    "lpips": "LPIPS",
+    "sharpness": "Sharpness, dB",
+    "ssim_moving": "SSIM, moving",
+    "psnr_moving": "PSNR, moving, dB",
+    "sharpness_moving": "Sharpness, moving, dB",
+    "csim": "CSIM",
+    "inception_score": "Inception Score",
+}
+FRAME_DIGITS = {metric: 1 if "dB" in title else 3 for metric, title in FRAME_TITLES.items()} | {"inception_score": 2}
 
 
 def render(template: str, **values: Any) -> str:
@@ -114,6 +129,16 @@ def score_block(
         ],
         "missing": missing(horizons, metric, title),
     }
+
+
+def frame_block(horizons: Horizons, metric: str, names: Mapping[str, str], curve: bool = False) -> dict[str, Any]:
+    """``score_block`` of one of FRAME_TITLES."""
+
+    def cell(horizon: Mapping[str, Any], method: str) -> str:
+        value = horizon["methods"][method][metric]
+        return "n/a" if value is None else f"{value:.{FRAME_DIGITS[metric]}f}"
+
+    return score_block(horizons, metric, FRAME_TITLES[metric], names, best_method, cell, curve)
 
 
 def missing(horizons: Horizons, metric: str, title: str) -> str:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 #: Baselines are grey, here and in the plots of a table.
-COLOURS = {"predictor": "#1d4ed8", "optical_flow": "#52525b", "copy_last": "#9ca3af", "segmenter": "#15803d"}
+COLOURS = {"predictor": "#1d4ed8", "optical_flow": "#52525b", "copy_last": "#9ca3af", "segmenter": "#15803d", "last_frame": "#b45309"}
 #: Of the one method that is neither, the best of N samples.
 OTHER_COLOUR = "#0d9488"
 STYLE: dict[Any, Any] = {

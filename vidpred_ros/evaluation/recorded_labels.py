@@ -13,6 +13,7 @@ from vidpred_ros.evaluation.label_trials import LabelTrial, Origin, Seen, Struct
 from vidpred_ros.evaluation.recorded import nearest
 from vidpred_ros.evaluation.recording import LabelRecording, Recording
 from vidpred_ros.forecast import Forecast, Horizon
+from vidpred_ros.models import ModelCard
 from vidpred_ros.segmenters import Segmenter
 from vidpred_ros.semantics import CLASS_NAMES, OCCUPANTS
 from vidpred_ros.sources.base import Source
@@ -34,6 +35,7 @@ class RecordedLabels:
     steps: int
     label_size: tuple[int, int]
     weights_sha256: str | None
+    frames_seen: int
     needs_frames: bool = False
 
     def predict(self, window: Window, labels: Sequence[NDArray[np.uint8]] | None = None) -> Forecast:
@@ -60,24 +62,29 @@ def forecast_of(recording: LabelRecording, index: int, model_id: str) -> Forecas
     return Forecast(model_id, source, period, horizons, occupancy=occupancy)
 
 
-def recorded_lane(recording: Recording, segmenter: Segmenter, weights_sha256: str | None) -> StructureLane:
-    """The structure lane that was recorded. Raises VidpredError if it sent no complete forecast."""
+def recorded_lane(recording: Recording, segmenter: Segmenter, card: ModelCard | None) -> StructureLane:
+    """The structure lane that was recorded; ``card``: of its model, None for a baseline.
+
+    Raises VidpredError if it sent no complete forecast.
+    """
     labels, summary = recording.labels, recording.summary["labels"]
     if labels is None or not len(labels.labels):
         report = summary["diagnostics"].get("message", "it sent no diagnostics")
         raise VidpredError(f"no forecast of label maps arrived; the predictor says: {report}")
     report = summary["diagnostics"]
     steps, height, width = labels.labels.shape[1:]
+    length = int(report["window"].split()[-1])
     predictor = RecordedLabels(
         labels,
         summary["model"],
         summary["engine"],
         segmenter.size,
         float(report["period_s"]),
-        int(report["window"].split()[-1]),
+        length,
         steps,
         (height, width),
-        weights_sha256,
+        card.weights_sha256 if card else None,
+        getattr(card.network, "frames_seen", length) if card else length,
     )
     return StructureLane(predictor, segmenter)
 

@@ -14,23 +14,19 @@ from vidpred_ros.evaluation.label_run import LabelResults
 from vidpred_ros.evaluation.label_scores import ENOUGH_WINDOWS
 from vidpred_ros.evaluation.labels_report import label_section
 from vidpred_ros.evaluation.methods import sees_the_truth
-from vidpred_ros.evaluation.pages import ahead, headline, method_names, moments, render, score_block
+from vidpred_ros.evaluation.pages import (
+    FRAME_DIGITS,
+    FRAME_TITLES,
+    ahead,
+    frame_block,
+    headline,
+    method_names,
+    moments,
+    render,
+)
 from vidpred_ros.evaluation.perceptual import BY_HORIZON
 from vidpred_ros.evaluation.scores import METRICS, Score, best_method
 from vidpred_ros.metrics import HEADLINE
-
-TITLES = {
-    "ssim": "SSIM",
-    "psnr": "PSNR, dB",
-    "lpips": "LPIPS",
-    "sharpness": "Sharpness, dB",
-    "ssim_moving": "SSIM, moving",
-    "psnr_moving": "PSNR, moving, dB",
-    "sharpness_moving": "Sharpness, moving, dB",
-    "csim": "CSIM",
-    "inception_score": "Inception Score",
-}
-DIGITS = {metric: 1 if "dB" in title else 3 for metric, title in TITLES.items()} | {"inception_score": 2}
 
 
 def write_report(
@@ -45,25 +41,18 @@ def write_report(
     methods = [name for name, one in horizons[0]["methods"].items() if one["ssim"] is not None]
     names = method_names(results["model"], methods)
 
-    def cell(metric: str, horizon: Mapping[str, Any], method: str) -> str:
-        value = horizon["methods"][method][metric]
-        return "n/a" if value is None else f"{value:.{DIGITS[metric]}f}"
-
-    def block(metric: str, curve: bool = False) -> dict[str, Any]:
-        return score_block(horizons, metric, TITLES[metric], names, best_method, lambda *one: cell(metric, *one), curve)
-
     page = render(
         "report.html.jinja",
         results=results,
         labels=None if labels is None else label_section(labels),
         names=names,
         oracle_names=[names[method] for method in methods if sees_the_truth(method)],
-        headlines=[headline(horizons, m, TITLES[m], DIGITS[m], names, best_method) for m in HEADLINE],
+        headlines=[headline(horizons, m, FRAME_TITLES[m], FRAME_DIGITS[m], names, best_method) for m in HEADLINE],
         few=results["protocol"]["windows"] < ENOUGH_WINDOWS,
         slow=slower_than_the_camera(results),
-        scores=[block(metric, curve=True) for metric in HEADLINE],
-        details=[block(metric) for metric in METRICS if metric not in HEADLINE],
-        features=[block(metric) for metric in BY_HORIZON] if "videos" in results else [],
+        scores=[frame_block(horizons, metric, names, curve=True) for metric in HEADLINE],
+        details=[frame_block(horizons, metric, names) for metric in METRICS if metric not in HEADLINE],
+        features=[frame_block(horizons, metric, names) for metric in BY_HORIZON] if "videos" in results else [],
         moments=moments(strips, results["protocol"]["windows"]),
         motion=None if motion is None else plots.motion_curve(motion, names),
         spread=None if spread["counts"] is None else plots.distribution_curve(spread, names, ahead(horizons[spread["step"] - 1])),
@@ -91,4 +80,4 @@ def _drive(scores: Sequence[Score], names: Mapping[str, str], when: str) -> str:
     start = first[0].stamp_ns
     stamps = [(score.stamp_ns - start) / 1e9 for score in first if score.method == "predictor"]
     values = {method: [getattr(s, metric) for s in first if s.method == method] for method in reversed(list(names))}
-    return plots.score_over_time(stamps, values, f"{TITLES[metric]} at {when}", names)
+    return plots.score_over_time(stamps, values, f"{FRAME_TITLES[metric]} at {when}", names)

@@ -45,6 +45,7 @@ class PixelRoll:
             sizes = "{}x{}, but {} makes {}x{}".format(*model.card.size, edges.id, *edges.card.size)
             raise ConfigError(f"model {model.id} takes boundaries of {sizes}")
         self.model_id, self.size, self.past = model.id, model.card.size, config.past
+        self.weights_sha256 = model.card.weights_sha256
         self._edges: Engine | None = None
         with ExitStack() as opened:  # where one cannot be opened, the one before it is closed
             # in bf16 the place that a pixel is fetched from is off by up to half a pixel, and a roll adds these errors up

@@ -75,8 +75,8 @@ class Structure:
             opened.callback(self._engine.close)
             self._opened = opened.pop_all()
         self.engine = f"{self._engine.name} {self._engine.precision}"
-        frames = config.frames_seen if config.kind == "structure" else self.context
-        self._history = LabelHistory(segmenter, self.label_size, self.context, frames, self.needs_frames)
+        self.frames_seen = config.frames_seen if config.kind == "structure" else self.context
+        self._history = LabelHistory(segmenter, self.label_size, self.context, self.frames_seen, self.needs_frames)
         self._clock: dict[str, float] = {}
 
     def predict(self, window: Window, labels: Sequence[Labels] | None = None) -> Forecast:
