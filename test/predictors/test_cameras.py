@@ -145,3 +145,23 @@ def test_cameras_take_turns_on_the_cpu_that_takes_a_gpu_s_place(tiny_model: Path
     assert asked == {"tensorrt": 3, "torch": 1}
     assert all(isinstance(predictor, Hierarchical) for predictor in predictors) and len(set(predictors)) == 3
     predictors[0].close()
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_after_an_error_the_stream_starts_anew(tiny_model: Path, monkeypatch: pytest.MonkeyPatch, batched: bool) -> None:
+    monkeypatch.setattr(cameras, "_on_gpu", lambda engine: batched)
+    windows = growing(4, 13)[7:]
+    wanted = alone(tiny_model, windows)
+    one, other = make_predictors(str(tiny_model), "torch", 2, 2)
+    stream = one.batch._stream if isinstance(one, CameraSeat) else one._stream  # type: ignore[union-attr]
+    assert stream is not None
+    push = stream.push
+    for index, window in enumerate(windows):
+        if index == 2:
+            monkeypatch.setattr(stream, "push", lambda *inputs: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                one.predict(window)
+            monkeypatch.setattr(stream, "push", push)
+        else:
+            assert np.abs(frames(one.predict(window)) - wanted[window.sequence]).max() <= 1
+    other.close()

@@ -115,6 +115,18 @@ def test_a_reset_forgets_the_frames_before_it(models: Path) -> None:
     assert same(used.predict(again), fresh.predict(seen[0]))
 
 
+def test_after_a_frame_that_could_not_be_segmented_it_starts_anew(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    used, fresh = make(models), make(models)
+    first, second, third = windows(3)
+    used.predict(first)
+    eyes = used._history._segmenter
+    monkeypatch.setattr(eyes, "segment", lambda frame: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        used.predict(second)
+    monkeypatch.undo()
+    assert same(used.predict(third), fresh.predict(third))
+
+
 def test_engines_agree(models: Path) -> None:
     there = make(models, engine="openvino")
     tolerance = 0.05 if there.engine.endswith("bf16") else 1e-3

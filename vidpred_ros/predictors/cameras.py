@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,10 +51,13 @@ class CameraBatch:
         fresh = dict(zip(windows, counts, strict=True))
         measured = time.perf_counter()
         full = {camera: window for camera, window in windows.items() if len(window.frames) == self._length}
-        if self._stream is not None:
-            futures = self._streamed(windows, fresh)
-        elif full:
-            futures = self._whole(full)
+        with ExitStack() as histories:
+            for camera in windows:
+                histories.enter_context(self._histories[camera].forgotten_on_error())
+            if self._stream is not None:
+                futures = self._streamed(windows, fresh)
+            elif full:
+                futures = self._whole(full)
         latency = {"motion": (measured - start) * 1e3, "infer": (time.perf_counter() - measured) * 1e3}
         seats = self.seats
         return {camera: seats[camera].forecast(window, futures[camera], latency) for camera, window in full.items()}

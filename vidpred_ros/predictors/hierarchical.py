@@ -48,7 +48,8 @@ class Hierarchical:
         start = time.perf_counter()
         fresh = self._flows.update(window)
         measured = time.perf_counter()
-        futures = self._whole(window) if self._stream is None else self._streamed(window, fresh)
+        with self._flows.forgotten_on_error():
+            futures = self._whole(window) if self._stream is None else self._streamed(window, fresh)
         latency = {"motion": (measured - start) * 1e3, "infer": (time.perf_counter() - measured) * 1e3}
         stamp = window.stamps_ns[-1]
         return Forecast(
@@ -58,7 +59,8 @@ class Hierarchical:
     def follow(self, window: Window) -> None:
         fresh = self._flows.update(window)
         if self._stream is not None:
-            self._make_up(window, fresh, 0)
+            with self._flows.forgotten_on_error():
+                self._make_up(window, fresh, 0)
 
     def _whole(self, window: Window) -> NDArray[np.uint8]:
         inputs: Arrays = {"frames": np.stack(window.frames)}

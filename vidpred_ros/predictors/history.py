@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,3 +25,12 @@ class Continuity:
         goes_on = 0 < fresh < len(window.frames) and window.frames[-1 - fresh] is self._last and window.epoch == self._epoch
         self._epoch, self._sequence, self._last = window.epoch, window.sequence, window.frames[-1]
         return fresh if goes_on else len(window.frames)
+
+    @contextmanager
+    def forgotten_on_error(self) -> Iterator[None]:
+        """Around what an engine does with the new frames: after an error it lacks some, and the next window starts anew."""
+        try:
+            yield
+        except Exception:
+            self._last = None
+            raise

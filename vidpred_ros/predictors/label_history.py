@@ -77,13 +77,14 @@ class LabelHistory:
             self._seen.clear()  # nothing joins this window to the last one
             self._context.clear()
             self._gray = None
-        for i in range(-fresh, 0):
-            start = time.perf_counter()
-            flow = self._look(window.frames[i]) if self._needs_flows else None
-            looked = time.perf_counter()
-            clock["motion"] += (looked - start) * 1e3
-            self._context.append(Past(self._labels(window.frames[i], None if labels is None else labels[i]), flow))
-            clock["segment"] += (time.perf_counter() - looked) * 1e3
+        with self._continuity.forgotten_on_error():
+            for i in range(-fresh, 0):
+                start = time.perf_counter()
+                flow = self._look(window.frames[i]) if self._needs_flows else None
+                looked = time.perf_counter()
+                clock["motion"] += (looked - start) * 1e3
+                self._context.append(Past(self._labels(window.frames[i], None if labels is None else labels[i]), flow))
+                clock["segment"] += (time.perf_counter() - looked) * 1e3
         return clock
 
     def moved(self, steps: int, foretold: Foretell | None = None) -> Labels | None:
