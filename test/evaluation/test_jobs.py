@@ -3,14 +3,18 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from helpers.jobs import copy_job, write_drive
+from helpers.models import make_model
 
 from vidpred_ros.evaluation import jobs
-from vidpred_ros.evaluation.jobs import attempt, keep, kept, run_job, scores_of
+from vidpred_ros.evaluation.jobs import attempt, keep, kept, run_job, scores_of, settings_of
 from vidpred_ros.evaluation.run import evaluate
 from vidpred_ros.evaluation.scores import horizons
+from vidpred_ros.models import find_model
+from vidpred_ros.networks.config import StructureConfig
 from vidpred_ros.predictors import make_predictor
 from vidpred_ros.sources import open_source
 
@@ -46,6 +50,7 @@ def test_every_window_is_there_too(result):
     "change",
     [
         {"weights_sha256": "x" * 64},
+        {"settings": "steady"},
         {"data_sha256": "e" * 64},
         {"steps": 2},
         {"engine": "openvino"},
@@ -64,6 +69,16 @@ def test_whatever_decides_the_numbers_is_in_the_key(change):
 )
 def test_nothing_else_is(change):
     assert replace(MODEL, **change).key == MODEL.key
+
+
+def test_the_settings_are_the_networks_and_those_of_what_moves_its_label_maps(tmp_path):
+    movers = [make_model(tmp_path, "one"), make_model(tmp_path, "other", dropout=0.2)]
+    found = [settings_of(find_model(str(mover)).card) for mover in movers]
+    structures = [StructureConfig(kind="structure", motion_prior="frames", motion_model=str(mover)) for mover in movers]
+    found += [settings_of(SimpleNamespace(network=network)) for network in structures]
+    assert len(set(found)) == 4
+    make_model(tmp_path, "other", dropout=0.3)
+    assert settings_of(SimpleNamespace(network=structures[1])) != found[3]
 
 
 def test_the_seed_counts_where_something_is_drawn():

@@ -108,7 +108,7 @@ def test_models_of_another_size_have_no_place(measured, drives, tiny_model, tmp_
 
 class _Noisy:
     def __init__(self, network):
-        self.network, self.noise_channels = network, 3
+        self.network, self.noise_channels, self.model_dump_json = network, 3, network.model_dump_json
 
 
 def test_only_stochastic_models_draw(measured, drives, tiny_model, tmp_path, monkeypatch):

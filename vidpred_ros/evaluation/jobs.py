@@ -21,6 +21,7 @@ from vidpred_ros.evaluation.protocol import LOCKSTEP, Subject, latency_summary, 
 from vidpred_ros.evaluation.scores import Score, horizons, measure
 from vidpred_ros.evaluation.trials import NoWindowError, replay
 from vidpred_ros.metrics import DEFINITIONS, FrameMetrics
+from vidpred_ros.models import ModelCard, find_model
 from vidpred_ros.predictors import make_predictor
 
 #: Raise it when the same job would give other numbers than before: kept results are then measured again.
@@ -43,6 +44,7 @@ class Job:
     steps: int
     samples: int = 0  # 0 for a model that draws none
     seed: int = 0
+    settings: str = ""  # ``settings_of`` the model; "" for a baseline
 
     @property
     def definitions(self) -> Mapping[str, str]:
@@ -55,7 +57,7 @@ class Job:
 
     @property
     def key(self) -> str:
-        """sha256 (hex) of all that decides the numbers: weights, data and protocol."""
+        """sha256 (hex) of all that decides the numbers: weights, settings, data and protocol."""
         decides = asdict(self)
         for name in ("row", "source", "frames"):
             del decides[name]
@@ -72,6 +74,18 @@ class Job:
         words = f"{self.row}-{Path(self.source).name or self.source}"
         safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in words)
         return f"{safe}-{self.key[:12]}.json"
+
+
+def settings_of(card: ModelCard) -> str:
+    """What decides a model's output beside its weights: its network's settings, and the frame predictor that moves its label maps.
+
+    Raises ModelError where that one is not there.
+    """
+    motion = getattr(card.network, "motion_model", None)
+    if motion is None:
+        return card.network.model_dump_json()
+    other = find_model(motion).card
+    return f"{card.network.model_dump_json()} {other.weights_sha256} {other.network.model_dump_json()}"
 
 
 def run_job(job: Job, command: str = "") -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from vidpred_ros.errors import ConfigError, VidpredError
 from vidpred_ros.evaluation.entries import Entry, find_entry, find_sequences
-from vidpred_ros.evaluation.jobs import Job, keep, kept
+from vidpred_ros.evaluation.jobs import Job, keep, kept, settings_of
 from vidpred_ros.evaluation.label_jobs import LabelJob, LabelSettings
 from vidpred_ros.evaluation.label_table import make_label_table
 from vidpred_ros.evaluation.label_table_files import write_label_table
@@ -124,6 +124,7 @@ def _jobs(
         for entry in entries:
             card, folder = entry.card, str(entry.folder.resolve())
             job = Job(entry.row, folder, card.weights_sha256, size, period_s, source.name, data, len(source), engine, steps)
+            job = replace(job, settings=settings_of(card))
             jobs[replace(job, samples=samples, seed=seed) if card.network.noise_channels else job] = name
     return dict(sorted(jobs.items(), key=lambda item: -item[0].frames))
 
@@ -145,7 +146,7 @@ def _label_jobs(
             card, period = entry.card, labels.period_s or entry.card.period
             what = (entry.row, str(entry.folder.resolve()), card.weights_sha256, card.size, period, source.name, data, len(source))
             draws = min(samples, SAMPLES) if card.network.noise_channels else 0
-            job = LabelJob(*what, engine, steps, draws, 0, labels.segmenter, eyes, labels.class_table, labels.context)
+            job = LabelJob(*what, engine, steps, draws, 0, settings_of(card), labels.segmenter, eyes, labels.class_table, labels.context)
             jobs[job] = name
     return dict(sorted(jobs.items(), key=lambda item: -item[0].frames))
 
