@@ -13,7 +13,7 @@ from vidpred_ros.engines import installed_engines
 from vidpred_ros.predictors import make_predictor
 from vidpred_ros.window import FrameWindow, Window
 
-FRAMES, PERIOD = 500, 100_000_000
+FRAMES, PERIOD = 300, 100_000_000
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_a_stream_says_what_whole_windows_say(tiny_model: Path, windows: list[Wi
         apart.append(np.abs(np.subtract(*forecasts, dtype=int)))
     streamed.close()
     whole.close()
-    assert len(apart) > 200
+    assert len(apart) > 150
     # a bfloat16 kernel may sum in another order for one frame than for eight
     limit, mean = (1, 1e-5) if streamed.engine.endswith("fp32") else (8, 2e-3)
     assert max(one.max() for one in apart) <= limit and np.mean(apart) / 255 < mean
