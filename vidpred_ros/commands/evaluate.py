@@ -107,7 +107,7 @@ def evaluate(
 
       vidpred evaluate cityscapes:data -m hvp_structure_slim --future-segmentation
 
-      vidpred evaluate drive.mcap -m hvp_structure_slim --steps 10 --pixels hvp_pixels_slim --perceptual
+      vidpred evaluate drive.mcap -m hvp_structure_slim --pixels hvp_pixels_slim
     """
     from vidpred_ros.evaluation.datasets import open_sequence
     from vidpred_ros.evaluation.lanes import open_lane, predicts_labels
