@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from helpers.labels import LABEL_SIZE, ColourSegmenter, Guesser, write_label_drive
+from helpers.light import Light, bright_or_dark, light_of_clips
 from helpers.models import make_model
 
 from vidpred_ros.evaluation import painted
@@ -21,23 +22,6 @@ from vidpred_ros.sources import open_source
 torch = pytest.importorskip("torch")
 
 STEPS, PAST = 9, 2
-
-
-class Light:
-    """Features of a frame: the brightness of its four quarters."""
-
-    def features(self, frames):
-        n, h, w, _ = frames.shape
-        return frames.reshape(n, 2, h // 2, 2, w // 2, 3).mean((2, 4, 5)).reshape(n, 4).astype(np.float32)
-
-
-def light_of_clips(clips):
-    return np.stack([Light().features(clip).mean(0) for clip in clips])
-
-
-def bright_or_dark(frames):
-    light = frames.mean((1, 2, 3)) / 255
-    return np.stack([light, 1 - light], 1).astype(np.float32)
 
 
 def by_hand(network, frames, labels, future):

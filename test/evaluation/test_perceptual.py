@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from helpers.labels import write_label_drive
+from helpers.light import Light, bright_or_dark, light_of_clips
 
 from vidpred_ros.evaluation import run
 from vidpred_ros.evaluation.perceptual import Perceptual
@@ -17,23 +18,6 @@ from vidpred_ros.sources import open_source
 @pytest.fixture(scope="module")
 def drive(tmp_path_factory):
     return open_source(str(write_label_drive(tmp_path_factory.mktemp("drive") / "street", 20)))
-
-
-class Light:
-    """Features of a frame: the brightness of its four quarters."""
-
-    def features(self, frames):
-        n, h, w, _ = frames.shape
-        return frames.reshape(n, 2, h // 2, 2, w // 2, 3).mean((2, 4, 5)).reshape(n, 4).astype(np.float32)
-
-
-def light_of_clips(clips):
-    return np.stack([Light().features(clip).mean(0) for clip in clips])
-
-
-def bright_or_dark(frames):
-    light = frames.mean((1, 2, 3)) / 255
-    return np.stack([light, 1 - light], 1).astype(np.float32)
 
 
 @pytest.fixture

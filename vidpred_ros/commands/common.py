@@ -62,6 +62,9 @@ SegmenterOption = Annotated[
 ClassesOption = Annotated[
     Path | None, typer.Option("--classes", help="class table (YAML) of an .onnx segmenter", show_default=False)
 ]
+EdgesOption = Annotated[
+    str | None, typer.Option("--edges", help="edge generator, for a pixel generator that takes boundaries", show_default=False)
+]
 TopicOption = Annotated[
     str | None, typer.Option("--topic", help="image topic of a bag that has several", show_default=False)
 ]

@@ -18,6 +18,7 @@ from vidpred_ros.commands.common import (
     DEFAULT_STRUCTURE,
     ClassesOption,
     ContextLabels,
+    EdgesOption,
     EngineOption,
     ModelOption,
     SegmenterOption,
@@ -63,9 +64,7 @@ def evaluate(
         str | None,
         typer.Option("--pixels", help="pixel generator: score the frames that it paints on the label maps", show_default=False),
     ] = None,
-    edges: Annotated[
-        str | None, typer.Option("--edges", help="edge generator, for a pixel generator that takes boundaries", show_default=False)
-    ] = None,
+    edges: EdgesOption = None,
     structure: Annotated[bool, typer.Option("--structure", help="predict and score label maps too")] = False,
     structure_model: StructureModelOption = DEFAULT_STRUCTURE,
     segmenter: SegmenterOption = DEFAULT_SEGMENTER,

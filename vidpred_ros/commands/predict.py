@@ -20,6 +20,7 @@ from vidpred_ros.commands.common import (
     DEFAULT_SEGMENTER,
     DEFAULT_STRUCTURE,
     ClassesOption,
+    EdgesOption,
     EngineOption,
     ModelOption,
     SegmenterOption,
@@ -79,9 +80,7 @@ def predict(
         str | None,
         typer.Option("--pixels", help="pixel generator that makes a long future's frames", show_default=DEFAULT_PIXELS),
     ] = None,
-    edges: Annotated[
-        str | None, typer.Option("--edges", help="edge generator, for a pixel generator that takes boundaries", show_default=False)
-    ] = None,
+    edges: EdgesOption = None,
     propagate: Annotated[
         Propagate, typer.Option("--propagate", help="go on from the label maps made, or from those seen in the frames made")
     ] = Propagate.labels,
