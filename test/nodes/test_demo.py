@@ -102,9 +102,13 @@ def test_the_load_test_of_several_cameras_tells_them_apart() -> None:
 
 
 def test_a_node_that_writes_at_its_end_is_given_the_time_for_it(tmp_path: Path) -> None:
-    slow = "import pathlib, sys, time\nprint('ready', flush=True)\ntry: time.sleep(60)\nexcept KeyboardInterrupt: time.sleep(0.5); pathlib.Path(sys.argv[1]).touch()"
+    slow = (
+        "import pathlib, sys, time\n"
+        "try: print('ready', flush=True); time.sleep(60)\n"
+        "except KeyboardInterrupt: time.sleep(1); pathlib.Path(sys.argv[1]).touch()"
+    )
     graph = Graph("/nowhere", tmp_path)
-    for patience_s, written in ((0.1, False), (30.0, True)):
+    for patience_s, written in ((0.0, False), (30.0, True)):
         process = subprocess.Popen([sys.executable, "-c", slow, str(tmp_path / "written")], stdout=subprocess.PIPE)
         assert process.stdout is not None and process.stdout.readline()
         graph._children["slow"] = Child("slow", process, tmp_path / "log")
