@@ -94,10 +94,11 @@ def demo(
     )
     with report_folder(out, beside=KEPT) as folder:
         with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
-            task = progress.add_task("starting the nodes", total=seconds)
+            starting = "starting the nodes (the first time also their engines are made: a minute)"
+            task = progress.add_task(starting, total=seconds)
 
             def show(done: float, total: float) -> None:
-                text = "camera, predictor and evaluation are running" if done > 0 else "starting the nodes"
+                text = "camera, predictor and evaluation are running" if done > 0 else starting
                 progress.update(task, completed=done, total=total, description=text)
 
             recording = run_demo_graph(source, model, engine, steps, seconds, out, show, topic, lane)
