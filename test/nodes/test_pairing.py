@@ -60,6 +60,15 @@ def test_frames_older_than_the_memory_are_gone() -> None:
     assert pairs.add_labels(0, "labels") == [Pair(None, "labels")]
 
 
+def test_a_bag_that_loops_with_a_label_map_ahead_of_its_frame_loses_none() -> None:
+    pairs = pairing()
+    for k in range(100, 120):
+        assert pairs.add_labels(k * 100 * MS, f"labels {k}") == []
+        assert pairs.add_frame(k * 100 * MS, f"frame {k}") == [Pair(f"frame {k}", f"labels {k}")]
+    assert pairs.add_labels(0, "labels 0") == []
+    assert pairs.add_frame(0, "frame 0") == [Pair("frame 0", "labels 0")]
+
+
 def test_a_bag_that_loops_begins_anew() -> None:
     pairs = pairing()
     for k in range(5):

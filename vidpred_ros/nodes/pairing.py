@@ -31,6 +31,7 @@ class Pairing(Generic[Frame, Labels]):
         self._tolerance_ns = tolerance_ns
         self._frames: deque[tuple[int, Frame]] = deque()
         self._waiting: deque[tuple[int, Labels]] = deque()
+        self._newest_labels_ns = 0
 
     def clear(self) -> None:
         """Forget everything."""
@@ -50,8 +51,11 @@ class Pairing(Generic[Frame, Labels]):
 
     def add_labels(self, stamp_ns: int, labels: Labels) -> list[Pair[Frame, Labels]]:
         """The pairs that are decided now, in order of time."""
-        if self._waiting and stamp_ns < self._waiting[-1][0]:
+        goes_back, self._newest_labels_ns = stamp_ns < self._newest_labels_ns, stamp_ns
+        if goes_back:
             self._waiting.clear()
+            if self._frames and stamp_ns < self._frames[0][0] - self._tolerance_ns:
+                self._frames.clear()  # none of them can be its own: the frames of the new round are still to come
         self._waiting.append((stamp_ns, labels))
         given_up = [Pair(None, self._waiting.popleft()[1])] if len(self._waiting) > _WAITING else []
         return given_up + self._decided()
