@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vidpred_ros.motion import DisFlow, carry_labels, gray, move_labels
+from vidpred_ros.motion import LABEL_GRAYS, DisFlow, NextFlows, carry_labels, gray, move_labels
 
 
 @pytest.mark.parametrize(("dx", "dy"), [(3, 0), (-2, 1), (0, -4)])
@@ -17,6 +17,37 @@ def test_flow_points_back_to_where_a_texture_was(dx: int, dy: int) -> None:
     inner = flow[16:-16, 16:-16].reshape(-1, 2)
     assert np.abs(np.median(inner, axis=0) - [-dx, -dy]).max() < 0.05
     assert np.abs(inner - [-dx, -dy]).mean() < 0.2
+
+
+def test_the_next_label_map_tells_how_a_frame_goes_on() -> None:
+    """The texture went 3 to the right; then the labels, and they alone, go 4 to the left and 2 down."""
+    rng = np.random.default_rng(4)
+    wide = cv2.GaussianBlur(rng.integers(0, 256, (160, 200, 3), np.uint8), (0, 0), 2)
+    maps = cv2.resize(rng.integers(0, 19, (20, 25), np.uint8), (200, 160), interpolation=cv2.INTER_NEAREST)
+    flows = NextFlows()((wide[16:144, 20:180], wide[16:144, 17:177]), (maps[16:144, 20:180], maps[14:142, 24:184]))
+    assert flows.shape == (3, 128, 160, 2) and flows.dtype == np.float32
+    for flow, wanted in zip(flows, ([-3, 0], [4, -2], [4, -2]), strict=True):
+        inner = flow[16:-16, 16:-16].reshape(-1, 2)
+        assert np.abs(np.median(inner, axis=0) - wanted).max() < 0.1
+        assert np.abs(inner - wanted).mean() < 0.6
+
+
+def test_where_label_maps_show_nothing_a_frame_goes_on_as_it_went() -> None:
+    rng = np.random.default_rng(5)
+    wide = cv2.GaussianBlur(rng.integers(0, 256, (160, 200, 3), np.uint8), (0, 0), 2)
+    road = np.zeros((128, 160), np.uint8)
+    carried, corrected, sought = NextFlows()((wide[16:144, 20:180], wide[16:144, 17:177]), (road, road))
+    np.testing.assert_allclose(corrected, carried, atol=1e-4)
+    assert not sought.any()
+
+
+def test_classes_that_touch_differ_in_gray() -> None:
+    touching = [("road", 0, (1, 8, 9, 13, 14, 11, 18)), ("sidewalk", 1, (2, 8, 9, 11, 13)), ("building", 2, (5, 7, 8, 10, 11, 13))]
+    touching += [("vegetation", 8, (3, 4, 5, 7, 9, 10, 13)), ("sky", 10, (5,)), ("terrain", 9, (13,))]
+    for name, id, others in touching:
+        for other in others:
+            assert abs(int(LABEL_GRAYS[id]) - int(LABEL_GRAYS[other])) >= 19, (name, other)
+    assert len(set(LABEL_GRAYS)) == 256
 
 
 def test_label_maps_follow_the_flow() -> None:

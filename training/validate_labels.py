@@ -16,6 +16,7 @@ from training.datasets.foretold import Foretold
 from training.datasets.label_clips import check_frames, resized_labels
 from training.datasets.labels import LabelledSequence
 from training.recipe import Recipe
+from training.tasks.pixels import next_flows
 from training.validate import SCORED, scored_steps, short_names
 from vidpred_ros.errors import SourceError
 from vidpred_ros.metrics import FrameMetrics
@@ -167,7 +168,7 @@ def predicted(network: nn.Module, window: Window, recipe: Recipe, device: torch.
             structures = torch.cat([structures, boundaries(labels)[:, :, None].float()], dim=2)
         made = list(frames[:, :seen].unbind(1))
         for k in range(later[-1] + 1):
-            prior = flow_of(*made[-2:]) if config.motion_prior == "dis" else None
+            prior = next_flows(made[-2:], labels[:, seen + k - 1 : seen + k + 1]) if config.motion_prior == "dis" else None
             made.append(network(torch.stack(made[-seen:], dim=1), structures[:, k : k + seen + 1], prior).frame)
         return as_frames(torch.cat(made[seen:])[later])
     moved, flows, steps = None, None, later[-1] + 1
@@ -178,12 +179,6 @@ def predicted(network: nn.Module, window: Window, recipe: Recipe, device: torch.
         assert frames is not None
         return as_frames(network(frames[:, :seen], None, None, steps)[0, later])
     return network(labels[:, :seen], moved, flows, steps)[0, later].argmax(1).byte().cpu().numpy()
-
-
-def flow_of(before: Tensor, now: Tensor) -> Tensor:
-    """The classical backward flow (1, 2, H, W) of one frame (1, 3, H, W) in [0, 1] to the one before it."""
-    grays = [gray(as_frames(frame)[0]) for frame in (before, now)]
-    return torch.from_numpy(channels_first(DisFlow()(grays[1], grays[0])[None], False)).to(now.device)
 
 
 def as_input(frames: Image) -> Tensor:

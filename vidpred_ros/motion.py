@@ -8,6 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+#: A gray level for each id of a label map, to find its flow by: 59 sets classes that often touch at least 19 levels apart.
+LABEL_GRAYS: NDArray[np.uint8] = (np.arange(256) * 59 % 256).astype(np.uint8)
+
 
 class DisFlow:
     """Dense inverse search flow (Kroeger 2016, OpenCV's DIS, medium preset) refined down to the pixel.
@@ -26,9 +29,43 @@ class DisFlow:
         return self._dis.calc(frame, before, None)
 
 
+class NextFlows:
+    """Three guesses of the flow of a frame that is still to come, of which the label map alone is known."""
+
+    def __init__(self) -> None:
+        self._dis = DisFlow()
+
+    def __call__(
+        self,
+        frames: tuple[NDArray[np.uint8], NDArray[np.uint8]],
+        labels: tuple[NDArray[np.uint8], NDArray[np.uint8]],
+    ) -> NDArray[np.float32]:
+        """3xHxWx2 (x, y) in pixels: the backward flow of the newest frame, as if it went on; that corrected by what is left between
+        the newest label map, moved along it, and the next one; and the flow from the next label map to the newest.
+
+        ``frames`` are the newest two, HxWx3 RGB, the older one first; ``labels`` the newest frame's map and the next one, HxW.
+        """
+        before, now = (gray(frame) for frame in frames)
+        carried = self._dis(now, before)
+        newest, following = (LABEL_GRAYS[one] for one in labels)
+        left = self._dis(following, move_labels(newest, carried, 1))
+        return np.stack([carried, left + sampled(carried, left), self._dis(following, newest)])
+
+
 def gray(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """HxWx3 RGB to HxW luminance, what ``DisFlow`` compares."""
     return cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+
+
+def sampled(field: NDArray[np.float32], flow: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A field HxWx2 at p + flow(p), bilinearly, the border repeated."""
+    return cv2.remap(field, places(flow), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def places(flow: NDArray[np.float32]) -> NDArray[np.float32]:
+    """p + flow(p) for every pixel p of a flow HxWx2: where ``cv2.remap`` looks."""
+    rows, columns = np.mgrid[0 : flow.shape[0], 0 : flow.shape[1]].astype(np.float32)
+    return np.stack([columns, rows], axis=-1) + flow
 
 
 def move_labels(labels: NDArray[np.uint8], flow: NDArray[np.float32], steps: float) -> NDArray[np.uint8]:
@@ -36,10 +73,7 @@ def move_labels(labels: NDArray[np.uint8], flow: NDArray[np.float32], steps: flo
 
     Sampled at p + steps * flow(p) by nearest neighbour, the border repeated.
     """
-    height, width = labels.shape
-    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
-    where = np.stack([columns, rows], axis=-1) + np.float32(steps) * flow
-    return cv2.remap(labels, where, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.remap(labels, places(np.float32(steps) * flow), None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
 
 
 def carry_labels(labels: NDArray[np.uint8], flow: NDArray[np.float32], steps: int) -> NDArray[np.uint8]:
@@ -49,12 +83,11 @@ def carry_labels(labels: NDArray[np.uint8], flow: NDArray[np.float32], steps: in
     got to; ``move_labels`` reads it once. So what comes nearer goes on to grow faster.
     """
     height, width = labels.shape
-    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
-    where = np.stack([columns, rows], axis=-1)
+    where = np.zeros_like(flow)
     carried = np.empty((steps, height, width), np.uint8)
     for k in range(steps):
-        where = where + (flow if k == 0 else cv2.remap(flow, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
-        carried[k] = cv2.remap(labels, where, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+        where = where + (flow if k == 0 else sampled(flow, where))
+        carried[k] = move_labels(labels, where, 1)
     return carried
 
 

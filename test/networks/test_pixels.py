@@ -103,27 +103,59 @@ def test_untrained_it_warps_by_nothing() -> None:
 
 
 def test_with_a_motion_prior_the_last_frame_moves_on() -> None:
-    """The prior's flow is 3 to the right: the scene moves to the left. Training only has to correct it."""
+    """The flows are 2, 3 and 4 to the right, 3 in the mean: the scene moves to the left. Training only has to correct it."""
     net = network(motion_prior="dis").eval()
     past, structures = inputs()
-    prior = torch.zeros(2, 2, 32, 48)
-    prior[:, 0] = 3
+    prior = torch.zeros(2, 3, 2, 32, 48)
+    prior[:, 0, 0], prior[:, 1, 0], prior[:, 2, 0] = 2, 3, 4
     step = net(past, structures, prior)
-    torch.testing.assert_close(step.flow, prior)
+    torch.testing.assert_close(step.flow, prior.mean(1))
     torch.testing.assert_close(step.warped[..., :-3], past[:, -1, :, :, 3:], atol=1e-5, rtol=0)
     assert 0.05 < step.mask.mean() < 0.2
     constant(net.flow, 2 / 20, 0.0)
     torch.testing.assert_close(net(past, structures, prior).flow[:, 0], torch.full((2, 32, 48), 5.0))
-    with pytest.raises(ValueError, match="expected a flow"):
+    for one in range(3):
+        constant(net.weigh, *(100.0 * (i == one) for i in range(3)))
+        wanted = 4.0 + one  # that flow alone, and what the flow head adds
+        torch.testing.assert_close(net(past, structures, prior).flow[:, 0], torch.full((2, 32, 48), wanted))
+    with pytest.raises(ValueError, match="expected flows"):
         net(past, structures)
-    with pytest.raises(ValueError, match="expected no flow"):
+    with pytest.raises(ValueError, match="expected no flows"):
         network()(past, structures, prior)
+
+
+def test_on_a_motion_prior_frames_are_sampled_bicubically() -> None:
+    """Half a pixel to the left, against the cubic kernel with a = -0.75 written out (PyTorch's and ONNX' default)."""
+    net = network(motion_prior="dis").eval()
+    past, structures = inputs()
+    prior = torch.zeros(2, 3, 2, 32, 48)
+    prior[:, :, 0] = 0.5
+    x = past[:, -1]
+    far = -0.75 * (1.5**3 - 5 * 1.5**2 + 8 * 1.5 - 4)  # of the outer two of four pixels; the inner two share the rest
+    near = 0.5 - far
+    wanted = (far * (x[..., :-3] + x[..., 3:]) + near * (x[..., 1:-2] + x[..., 2:-1])).clamp(0, 1)
+    torch.testing.assert_close(net(past, structures, prior).warped[..., 1:-2], wanted, atol=1e-5, rtol=0)
+
+
+def test_the_network_sees_how_far_each_flow_fits_the_next_label_map() -> None:
+    """Labels that went 2 to the right: the last flow, which says so, keeps every class, and the first one loses some."""
+    net = network(motion_prior="dis")
+    labels = torch.randint(0, 19, (2, 8, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
+    wide = labels.repeat_interleave(4, 1).repeat_interleave(4, 2)
+    maps = one_hot(torch.stack([wide[:, :, 2:50], wide[:, :, :48]], dim=1), 19)
+    prior = torch.zeros(2, 3, 2, 32, 48)
+    prior[:, 2, 0] = -2
+    made = torch.cat(net._guesses(inputs()[0][:, -1], maps, prior), dim=1)
+    assert made.shape == (2, 18, 32, 48)
+    same = (wide[:, :, 2:50] == wide[:, :, :48]).float()
+    torch.testing.assert_close(made[:, 5], same)
+    torch.testing.assert_close(made[:, 17, :, 2:], torch.ones(2, 32, 46))
 
 
 def test_the_prior_reaches_the_network() -> None:
     net = network(motion_prior="dis")
     past, structures = inputs()
-    made = [net(past, structures, torch.full((2, 2, 32, 48), flow)).hallucinated for flow in (0.0, 4.0)]
+    made = [net(past, structures, torch.full((2, 3, 2, 32, 48), flow)).hallucinated for flow in (0.0, 4.0)]
     assert (made[0] - made[1]).abs().max() > 1e-3
 
 

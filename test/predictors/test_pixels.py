@@ -8,10 +8,11 @@ import pytest
 import torch
 from helpers.models import make_model
 
+from training.datasets.labels import open_labelled
 from vidpred_ros.engines.graph import load_network
 from vidpred_ros.errors import ConfigError
 from vidpred_ros.models import ReleasedModel
-from vidpred_ros.motion import DisFlow
+from vidpred_ros.motion import LABEL_GRAYS, DisFlow, move_labels
 from vidpred_ros.networks.pixels import one_hot
 from vidpred_ros.predictors.pixels import PixelRoll, make_pixel_roll
 
@@ -54,7 +55,13 @@ def test_roll_equals_the_network_step_by_step(folder: Path, name: str) -> None:
             prior = None
             if name == "moving":
                 before, now = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames[-2:])
-                prior = torch.from_numpy(DisFlow()(now, before)).permute(2, 0, 1)[None]
+                last, following = (LABEL_GRAYS[labels[PAST + k + i]] for i in (-1, 0))
+                flow = DisFlow()(now, before)
+                left = DisFlow()(following, move_labels(last, flow, 1))
+                rows, columns = np.mgrid[: roll.size[0], : roll.size[1]].astype(np.float32)
+                read = cv2.remap(flow, columns + left[..., 0], rows + left[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+                flows = np.stack([flow, left + read, DisFlow()(following, last)])
+                prior = torch.from_numpy(flows).permute(0, 3, 1, 2)[None]
             wanted = network(past, structures[None, k : k + PAST + 1], prior).frame[0].permute(1, 2, 0).numpy() * 255
             assert made.dtype == np.uint8 and np.abs(made - wanted).max() <= 0.51
             frames.append(made)
@@ -96,6 +103,23 @@ def test_a_short_past_is_filled_with_its_oldest_frame_and_a_long_one_cut(folder:
     np.testing.assert_array_equal(results[0], results[1])
     np.testing.assert_array_equal(results[0], results[2])
     roll.close()
+
+
+def test_the_released_generator_shows_what_the_label_maps_say() -> None:
+    """On exact label maps of a drive that it has not seen, against the last label map over and over, and the last frame."""
+    drive = open_labelled(["synthetic:seed=5,seconds=0.9,rate=10,width=256,height=128"], "train", consecutive=True)[0]
+    assert drive.frames is not None
+    frames, labels = (np.asarray(part[:9]) for part in (drive.frames, drive.labels))
+    roll = make_pixel_roll("hvp_pixels_slim", "torch")
+    errors = []
+    for maps in (labels[4:], [labels[3]] * 5):
+        roll.start([*frames[:4]], [*labels[:4]])
+        made = np.stack(list(roll.roll(maps)))
+        errors.append(np.abs(made.astype(int) - frames[4:]).mean((1, 2, 3)))
+    roll.close()
+    told, copied = errors
+    still = np.abs(frames[3].astype(int) - frames[4:]).mean((1, 2, 3))
+    assert (told < 0.8 * copied).all() and (told < 0.7 * still).all(), (told, copied, still)
 
 
 def test_what_does_not_fit_is_an_error(folder: Path) -> None:

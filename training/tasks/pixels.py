@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
@@ -14,6 +15,7 @@ from training.losses.features import feature_matching
 from training.losses.perceptual import VggLoss, mae
 from training.recipe import PixelsLoss, Recipe
 from training.tasks.hierarchical import same_crop
+from vidpred_ros.motion import NextFlows
 from vidpred_ros.networks import make_network
 from vidpred_ros.networks.config import PixelsConfig
 from vidpred_ros.networks.pixel_discriminators import VIDEO, PixelDiscriminators
@@ -58,9 +60,9 @@ class PixelsTask:
         structures = self.structures(batch)
         if which == "discriminator":
             with torch.no_grad():
-                steps = self.roll(frames, structures, flows)
+                steps = self.roll(frames, structures, batch["labels"])
             return {"discriminator": self.judged(frames, structures, flows, steps, rng)[0]}
-        steps = self.roll(frames, structures, flows)
+        steps = self.roll(frames, structures, batch["labels"])
         losses = self.reconstruction(frames[:, past:], steps, rng) | self.motion(frames, flows, steps)
         if adversarial:
             _, fooled, matched = self.judged(frames, structures, flows, steps, rng)
@@ -77,12 +79,13 @@ class PixelsTask:
         edges = boundaries(batch["labels"], batch.get("instances"))
         return torch.cat([onehot, edges.unsqueeze(2).float()], dim=2)
 
-    def roll(self, frames: Tensor, structures: Tensor, flows: Tensor) -> list[PixelStep]:
-        """The K steps after the first tau frames. A motion prior is the true frame's flow, for a made one too."""
+    def roll(self, frames: Tensor, structures: Tensor, labels: Tensor) -> list[PixelStep]:
+        """The K steps after the first tau frames, each from what was made of those before, its motion prior too: true flow
+        would tell what the label maps are there to tell."""
         past = self.config.past
         seen, steps = list(frames[:, :past].unbind(1)), []
         for t in range(past, frames.shape[1]):
-            prior = flows[:, t - 1] if self.config.motion_prior == "dis" else None
+            prior = next_flows(seen[-2:], labels[:, t - 1 : t + 1]) if self.config.motion_prior == "dis" else None
             steps.append(self.generator(torch.stack(seen[-past:], dim=1), structures[:, t - past : t + 1], prior))
             seen.append(steps[-1].frame.detach())
         return steps
@@ -141,6 +144,15 @@ class PixelsTask:
                 fooled.append(self.of_generator(b[-1]))
                 matched.append(feature_matching(a[:-1], b[:-1]) / len(true))
         return torch.stack(told).sum(), torch.stack(fooled).sum(), torch.stack(matched).sum()
+
+
+def next_flows(frames: Sequence[Tensor], labels: Tensor) -> Tensor:
+    """(B, 3, 2, H, W): ``motion.NextFlows`` of two frames (B, 3, H, W) in [0, 1], as bytes, and of label maps (B, 2, H, W) uint8."""
+    before, now = (frame.permute(0, 2, 3, 1).mul(255).round().byte().cpu().numpy() for frame in frames)
+    flow = NextFlows()
+    maps = labels.cpu().numpy()
+    found = [flow((a, b), (one[0], one[1])) for a, b, one in zip(before, now, maps, strict=True)]
+    return torch.from_numpy(np.stack(found)).permute(0, 1, 4, 2, 3).to(labels.device)
 
 
 def trust(frame: Tensor, before: Tensor, flow: Tensor) -> Tensor:

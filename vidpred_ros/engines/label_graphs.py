@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from vidpred_ros.networks.config import PixelsConfig, S2SConfig, StructureConfig
+from vidpred_ros.networks.pixels import FLOWS
 from vidpred_ros.networks.stochastic import draw
 from vidpred_ros.networks.structure import Encoding, StructureGenerator
 from vidpred_ros.semantics import OCCUPANTS
@@ -279,7 +280,7 @@ class Edges(_Graph):
 
 class Pixels(_Graph):
     """frames (tau, H, W, 3) uint8, the newest past ones, and labels (tau + 1, H, W) uint8, theirs and the next frame's
-    [, edges (tau + 1, H, W) float32][, flows (1, H, W, 2) in pixels of the newest past frame] -> frame (H, W, 3) uint8."""
+    [, edges (tau + 1, H, W) float32][, flows (3, H, W, 2) in pixels, of ``motion.NextFlows``] -> frame (H, W, 3) uint8."""
 
     config: PixelsConfig
 
@@ -288,7 +289,7 @@ class Pixels(_Graph):
         if self.config.edges:
             structures = torch.cat([structures, others[0][:, None]], dim=1)
         if self.config.motion_prior == "dis":
-            prior = others[-1].permute(0, 3, 1, 2)
+            prior = others[-1].permute(0, 3, 1, 2)[None]
         past = (frames.float() / 255).permute(0, 3, 1, 2)[None]
         return pixels(self.network(past, structures[None], prior).frame[0])
 
@@ -302,7 +303,7 @@ class Pixels(_Graph):
         if self.config.edges:
             inputs["edges"] = torch.zeros(past + 1, *size)
         if self.config.motion_prior == "dis":
-            inputs["flows"] = torch.zeros(1, *size, 2)
+            inputs["flows"] = torch.zeros(FLOWS, *size, 2)
         return inputs
 
     def outputs(self) -> list[str]:

@@ -247,7 +247,7 @@ class PixelsConfig(_Labels):
     width: float = Field(1.0, gt=0, le=4)  # factor on the channels
     downsamplings: int = Field(3, ge=1, le=5)
     blocks: int = Field(9, ge=1)  # residual blocks
-    motion_prior: Literal["none", "dis"] = "none"  # dis: corrects the classical flow of the newest two past frames (ours)
+    motion_prior: Literal["none", "dis"] = "none"  # dis: corrects classical flow of frames and label maps (ours)
 
     @model_validator(mode="after")
     def _flow_of_two_frames(self) -> PixelsConfig:

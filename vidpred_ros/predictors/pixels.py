@@ -1,7 +1,7 @@
 """Label maps to frames, one by one and for as long as label maps come (Lee 2021, section 2.2): the pixel generator rolls on.
 
 Each frame is made of the tau frames before it, true ones at first and its own later, and of the tau + 1 label maps that
-belong to them and to the new frame; with a motion prior also of the classical flow of the newest two. Nothing older is kept,
+belong to them and to the new frame; with a motion prior also of the classical flow of these. Nothing older is kept,
 so a future of any length takes the same memory.
 """
 
@@ -19,7 +19,7 @@ from vidpred_ros.engines.base import Arrays, Engine
 from vidpred_ros.engines.choice import EngineLike
 from vidpred_ros.errors import ConfigError
 from vidpred_ros.models import ReleasedModel, find_model
-from vidpred_ros.motion import DisFlow, gray
+from vidpred_ros.motion import NextFlows
 
 Image = NDArray[np.uint8]
 
@@ -55,7 +55,7 @@ class PixelRoll:
                 self._edges = open_engine(edges, engine, "edges")
                 opened.callback(self._edges.close)
             self._opened = opened.pop_all()
-        self._dis = DisFlow() if config.motion_prior == "dis" else None
+        self._prior = NextFlows() if config.motion_prior == "dis" else None
         self.engine = f"{self._engine.name} {self._engine.precision}"
         self._frames: deque[Image] = deque(maxlen=self.past)
         self._labels: deque[Image] = deque(maxlen=self.past)
@@ -91,9 +91,8 @@ class PixelRoll:
             boundary = self._boundary(labels)
             arrays["edges"] = np.stack([*self._boundaries, boundary])
             self._boundaries.append(boundary)
-        if self._dis is not None:
-            before, now = (gray(self._frames[i]) for i in (-2, -1))
-            arrays["flows"] = self._dis(now, before)[None]
+        if self._prior is not None:
+            arrays["flows"] = self._prior((self._frames[-2], self._frames[-1]), (self._labels[-1], labels))
         frame = self._engine.infer(arrays)["frame"]
         self._frames.append(frame)
         self._labels.append(labels)
