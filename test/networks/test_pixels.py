@@ -124,6 +124,21 @@ def test_with_a_motion_prior_the_last_frame_moves_on() -> None:
         network()(past, structures, prior)
 
 
+def test_where_no_flow_moves_nothing_changes() -> None:
+    """The left half stands still and stays as it is, whatever the heads say; on the right half the largest flow is of 0.25 pixels."""
+    net = network(motion_prior="dis").eval()
+    constant(net.flow, 2 / 20, 0.0)
+    constant(net.mask, 100.0)
+    past, structures = inputs()
+    prior = torch.zeros(2, 3, 2, 32, 48)
+    prior[:, 1, 1, :, 24:] = -0.25
+    step = net(past, structures, prior)
+    torch.testing.assert_close(step.frame[..., :24], past[:, -1, :, :, :24], atol=1e-5, rtol=0)
+    torch.testing.assert_close(step.mask[..., 24:], torch.full((2, 1, 32, 24), 0.25))
+    torch.testing.assert_close(step.flow[:, 0, :, 24:], torch.full((2, 32, 24), 0.5))
+    torch.testing.assert_close(step.flow[:, 1, :, 24:], torch.full((2, 32, 24), -0.25 / 3))
+
+
 def test_on_a_motion_prior_frames_are_sampled_bicubically() -> None:
     """Half a pixel to the left, against the cubic kernel with a = -0.75 written out (PyTorch's and ONNX' default)."""
     net = network(motion_prior="dis").eval()

@@ -105,11 +105,28 @@ def test_a_short_past_is_filled_with_its_oldest_frame_and_a_long_one_cut(folder:
     roll.close()
 
 
-def test_the_released_generator_shows_what_the_label_maps_say() -> None:
+@pytest.fixture(scope="module")
+def drive() -> tuple[np.ndarray, np.ndarray]:
+    """9 frames and their exact label maps of a synthetic drive, at the released generator's size."""
+    sequence = open_labelled(["synthetic:seed=5,seconds=0.9,rate=10,width=256,height=128"], "train", consecutive=True)[0]
+    assert sequence.frames is not None
+    frames, labels = (np.asarray(part[:9]) for part in (sequence.frames, sequence.labels))
+    return frames, labels
+
+
+def test_the_released_generator_leaves_a_scene_alone_in_which_nothing_moves(drive: tuple[np.ndarray, np.ndarray]) -> None:
+    """A car at a traffic light: what the generator adds in a step must not add up."""
+    frame, labels = drive[0][0], drive[1][0]
+    roll = make_pixel_roll("hvp_pixels_slim", "torch")
+    roll.start([frame], [labels])
+    *_, last = roll.roll([labels] * 20)
+    roll.close()
+    assert np.abs(last.astype(int) - frame).max() <= 1
+
+
+def test_the_released_generator_shows_what_the_label_maps_say(drive: tuple[np.ndarray, np.ndarray]) -> None:
     """On exact label maps of a drive that it has not seen, against the last label map over and over, and the last frame."""
-    drive = open_labelled(["synthetic:seed=5,seconds=0.9,rate=10,width=256,height=128"], "train", consecutive=True)[0]
-    assert drive.frames is not None
-    frames, labels = (np.asarray(part[:9]) for part in (drive.frames, drive.labels))
+    frames, labels = drive
     roll = make_pixel_roll("hvp_pixels_slim", "torch")
     errors = []
     for maps in (labels[4:], [labels[3]] * 5):
