@@ -142,6 +142,7 @@ class Graph:
     def call(self, kind: type, name: str, request: Any) -> Any:
         client = self.node.create_client(kind, name)
         self.until(client.service_is_ready, f"service {name}")
+        self.spin(0.2)  # we know the server by now; until it knows us too, it has nowhere to send its answer
         future = client.call_async(request)
         self.until(future.done, f"answer of {name}")
         self.node.destroy_client(client)
