@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -64,8 +65,16 @@ def sampled(field: NDArray[np.float32], flow: NDArray[np.float32]) -> NDArray[np
 
 def places(flow: NDArray[np.float32]) -> NDArray[np.float32]:
     """p + flow(p) for every pixel p of a flow HxWx2: where ``cv2.remap`` looks."""
-    rows, columns = np.mgrid[0 : flow.shape[0], 0 : flow.shape[1]].astype(np.float32)
-    return np.stack([columns, rows], axis=-1) + flow
+    return _pixels(*flow.shape[:2]) + flow
+
+
+@lru_cache(maxsize=4)  # asked for several times per camera frame, always at the few sizes of the models that run
+def _pixels(height: int, width: int) -> NDArray[np.float32]:
+    """(x, y) of every pixel, HxWx2; not to be written to."""
+    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
+    grid = np.stack([columns, rows], axis=-1)
+    grid.setflags(write=False)
+    return grid
 
 
 def move_labels(labels: NDArray[np.uint8], flow: NDArray[np.float32], steps: float) -> NDArray[np.uint8]:
